@@ -1,0 +1,353 @@
+//! What a check is, what it sees and what it answers.
+//!
+//! A check is a pure function of its [`CheckContext`]: no clock, no files, no content, no environment. It declares in
+//! [`Check::needs`] what must be computed for it; the facade plans the union over all checks, and a check that reaches
+//! for something it did not declare gets [`Undeclared`], which is a bug in the check.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::fingerprint::{Fingerprints, IdentityGroups, IdentityLevel};
+use crate::{Dataset, Embeddings, LabelId, NeighborGraph, PairSearch, PairSet, SampleId, SplitId};
+
+/// How bad it is if the finding is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Costs quality.
+    Low,
+    /// Biases training or evaluation.
+    Medium,
+    /// Makes a reported result wrong, e.g. test data in the training split.
+    High,
+}
+
+impl Severity {
+    /// All severities, mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Low, Self::Medium, Self::High];
+
+    /// Name in options and wire formats.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// How likely the finding is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Expect many false alarms.
+    Low,
+    /// Expect some.
+    Medium,
+    /// Expect hardly any; facts are of this kind.
+    High,
+}
+
+impl Confidence {
+    /// Name in wire formats.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What a check must be given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Need {
+    /// Given labels of at least two classes.
+    Labels,
+    /// A split that is evaluated on and one that comes before it.
+    Splits,
+    /// [`Embeddings`] of at least two distinct samples.
+    Embeddings,
+    /// A [`NeighborGraph`] of this `k`, or of all others where there are fewer.
+    Neighbors(usize),
+    /// All cosine pairs of a search; `min` as the check was configured, `None` for the threshold that the model's
+    /// manifest states.
+    Pairs {
+        /// Which samples to compare.
+        search: PairSearch,
+        /// Smallest cosine.
+        min: Option<f32>,
+    },
+}
+
+/// The fixed facts of a check: identity and documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckInfo {
+    /// Kebab-case, equal to the file name; names the defect and reads well after "allow".
+    pub id: &'static str,
+    /// One line, no full stop.
+    pub summary: &'static str,
+    /// Its page in Markdown: what it does, why it matters, method, limits, options, references.
+    pub page: &'static str,
+}
+
+/// A number, text or collection in a finding's evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A whole number.
+    Int(i64),
+    /// A real number, finite.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Yes or no.
+    Bool(bool),
+    /// A sample, written as its key.
+    Sample(SampleId),
+    /// Several values.
+    List(Vec<Value>),
+    /// Named values, in order.
+    Map(Evidence),
+}
+
+/// Named values in the order they are shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence(pub Vec<(&'static str, Value)>);
+
+impl Evidence {
+    /// Starts empty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a value.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.push((name, value.into()));
+        self
+    }
+
+    /// The value called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(it, _)| *it == name).map(|(_, value)| value)
+    }
+}
+
+impl From<f32> for Value {
+    /// Keeps the shortest decimal that reads back as the same `f32`: `0.9`, not `0.8999999761581421`.
+    fn from(value: f32) -> Self {
+        Self::Float(value.to_string().parse().unwrap_or(f64::from(value)))
+    }
+}
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+impl From<SampleId> for Value {
+    fn from(value: SampleId) -> Self {
+        Self::Sample(value)
+    }
+}
+impl From<Evidence> for Value {
+    fn from(value: Evidence) -> Self {
+        Self::Map(value)
+    }
+}
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(values: Vec<T>) -> Self {
+        Self::List(values.into_iter().map(Into::into).collect())
+    }
+}
+
+/// One defect found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// The check's own number, higher for more suspicious; its unit stands on the check's page.
+    pub score: f64,
+    /// The samples it is about, the one to act on first.
+    pub samples: Vec<SampleId>,
+    /// One sentence for a person.
+    pub message: String,
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// What could be done.
+    pub suggestion: Option<Suggestion>,
+}
+
+/// A possible remedy; never applied without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Suggestion {
+    /// Remove these samples.
+    Drop(Vec<SampleId>),
+    /// Give the sample another label.
+    Relabel(SampleId, LabelId),
+    /// Put these samples into another split.
+    MoveSplit(Vec<SampleId>, SplitId),
+    /// A person must decide.
+    Review,
+}
+
+/// A number about each sample, for outputs that show or sort all of them.
+#[derive(Clone, Debug)]
+pub struct SampleScores {
+    /// Column name, snake case.
+    pub name: &'static str,
+    /// One per sample in reading order, higher for more suspicious; NaN where the check says nothing.
+    pub values: Vec<f32>,
+}
+
+/// What a check found, and out of how much.
+#[derive(Clone, Debug, Default)]
+pub struct CheckResult {
+    /// The defects, worst first.
+    pub findings: Vec<Finding>,
+    /// Number of samples looked at: the denominator of every rate.
+    pub population: usize,
+    /// Number of those samples that some finding is about.
+    pub flagged: usize,
+    /// The number that decided, if one did.
+    pub threshold: Option<f64>,
+    /// Where that number comes from.
+    pub threshold_source: String,
+    /// Counts with stable names, for records and tests.
+    pub facts: Vec<(&'static str, usize)>,
+    /// A score for each sample, where the check has one.
+    pub scores: Option<SampleScores>,
+    /// What a reader must know to judge the findings, e.g. what was left out and why.
+    pub notes: Vec<String>,
+}
+
+/// What a check sees. Nothing else is in reach.
+#[derive(Debug)]
+pub struct CheckContext<'a> {
+    /// The dataset.
+    pub dataset: &'a Dataset,
+    /// Hashes of every sample.
+    pub fingerprints: &'a Fingerprints,
+    /// Seed for this check, already derived from the run's seed and the check's id.
+    pub seed: u64,
+    identity: &'a [IdentityGroups; 3],
+    embeddings: Option<&'a Embeddings>,
+    neighbors: Option<&'a NeighborGraph>,
+    pairs: Vec<(PairSearch, Option<f32>, &'a PairSet)>,
+}
+
+impl<'a> CheckContext<'a> {
+    /// A context with what is known of every dataset; `identity` holds the groups of each level, strictest first.
+    #[must_use]
+    pub fn new(
+        dataset: &'a Dataset,
+        fingerprints: &'a Fingerprints,
+        identity: &'a [IdentityGroups; 3],
+        seed: u64,
+    ) -> Self {
+        Self { dataset, fingerprints, seed, identity, embeddings: None, neighbors: None, pairs: Vec::new() }
+    }
+
+    /// Adds embeddings.
+    #[must_use]
+    pub fn with_embeddings(mut self, embeddings: &'a Embeddings) -> Self {
+        self.embeddings = Some(embeddings);
+        self
+    }
+
+    /// Adds a neighbor graph.
+    #[must_use]
+    pub fn with_neighbors(mut self, neighbors: &'a NeighborGraph) -> Self {
+        self.neighbors = Some(neighbors);
+        self
+    }
+
+    /// Adds the pairs that answer [`Need::Pairs`] with this `search` and `min`.
+    #[must_use]
+    pub fn with_pairs(mut self, search: PairSearch, min: Option<f32>, pairs: &'a PairSet) -> Self {
+        self.pairs.push((search, min, pairs));
+        self
+    }
+
+    /// Groups of samples that are identical at `level`.
+    #[must_use]
+    pub fn identity(&self, level: IdentityLevel) -> &'a IdentityGroups {
+        &self.identity[level as usize]
+    }
+
+    /// The embeddings.
+    ///
+    /// # Errors
+    /// When the check did not declare [`Need::Embeddings`].
+    pub fn embeddings(&self) -> Result<&'a Embeddings, Undeclared> {
+        self.embeddings.ok_or(Undeclared("Need::Embeddings"))
+    }
+
+    /// The neighbor graph.
+    ///
+    /// # Errors
+    /// When the check did not declare [`Need::Neighbors`].
+    pub fn neighbors(&self) -> Result<&'a NeighborGraph, Undeclared> {
+        self.neighbors.ok_or(Undeclared("Need::Neighbors"))
+    }
+
+    /// The pairs of a search.
+    ///
+    /// # Errors
+    /// When the check did not declare [`Need::Pairs`] with the same `search` and `min`.
+    pub fn pairs(&self, search: PairSearch, min: Option<f32>) -> Result<&'a PairSet, Undeclared> {
+        let same = |(s, m, _): &&(PairSearch, Option<f32>, &PairSet)| *s == search && *m == min;
+        self.pairs.iter().find(same).map(|(_, _, pairs)| *pairs).ok_or(Undeclared("Need::Pairs"))
+    }
+}
+
+/// A check asked for an input it had not declared: a bug in the check.
+#[derive(Debug, thiserror::Error)]
+#[error("check used {0} without declaring it in its `needs`")]
+pub struct Undeclared(pub &'static str);
+
+/// A check that broke. Bad data is a finding; this is for bugs and exhausted resources.
+pub type CheckError = Box<dyn StdError + Send + Sync>;
+
+/// A check, ready to run with its options.
+pub trait Check: fmt::Debug + Send + Sync {
+    /// The fixed facts.
+    fn info(&self) -> &'static CheckInfo;
+
+    /// What must be computed for it with these options.
+    fn needs(&self) -> Vec<Need>;
+
+    /// Finds defects. Same context, same result.
+    ///
+    /// # Errors
+    /// Only for bugs and exhausted resources: bad data is a finding, not an error.
+    fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError>;
+}

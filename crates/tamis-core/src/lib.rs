@@ -1,0 +1,46 @@
+//! The vocabulary of tamis: what a sample, an embedding, a pair, a check and a finding are.
+//!
+//! Everything else in the workspace speaks in these types, and this crate speaks to nothing: it opens no file, knows
+//! no tensor library and prints nothing. Read it in the order of the modules below; that is also the way of the data:
+//!
+//! 1. [`dataset`] holds the metadata of every sample (key, place, split, label, columns), readable or not. Content is
+//!    never in it; [`content`] says how content is lent.
+//! 2. [`text`] is the one place where text is normalized, and [`fingerprint`] the one where "the same" is defined.
+//! 3. [`embedding`] and [`neighbors`] hold what models and joins compute.
+//! 4. [`check`] is what a check sees and what it answers; [`report`] is all that an output gets to see.
+//!
+//! Three rules hold everywhere. A [`SampleId`] is the reading order, so arrays are indexed by it and ties go to the
+//! smaller one. Scores grow with suspicion. Bad data is a finding, never an error.
+
+pub mod dataset;
+
+pub mod content;
+
+pub mod text;
+
+pub mod fingerprint;
+
+pub mod embedding;
+
+pub mod neighbors;
+
+pub mod check;
+
+pub mod report;
+
+pub mod progress;
+
+pub use check::{
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, Severity, Suggestion,
+    Undeclared, Value,
+};
+pub use content::{ContentError, TextSource};
+pub use dataset::{
+    Column, Dataset, DatasetBuilder, FileId, InputFile, LabelId, Origin, Sample, SampleId, SplitId, SplitRole, State,
+    StringArena,
+};
+pub use embedding::{DegenerateRow, Embeddings};
+pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
+pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet};
+pub use progress::{NoProgress, Progress, Task};
+pub use report::{CheckReport, DeviceFacts, ModelFacts, Outcome, Report, StageTime};

@@ -1,0 +1,172 @@
+//! All that an output gets to see of an audit.
+
+use std::path::PathBuf;
+
+use crate::check::{CheckInfo, CheckResult, Severity};
+use crate::fingerprint::{Fingerprints, IdentityGroups};
+use crate::{CheckContext, Dataset, Evidence, Finding, PairSet, TextSource};
+
+/// What became of a check.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It ran.
+    Ran(CheckResult),
+    /// Something it needs is not there, e.g. the dataset has no labels. Said to the user as it stands.
+    Skipped(String),
+    /// It broke; the other checks still ran. The error chain as one line.
+    Failed(String),
+}
+
+impl Outcome {
+    /// Name in wire formats.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Ran(_) => "ran",
+            Self::Skipped(_) => "skipped",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// The findings; none where it did not run.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Ran(result) => &result.findings,
+            Self::Skipped(_) | Self::Failed(_) => &[],
+        }
+    }
+}
+
+/// One check and what became of it.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    /// The check.
+    pub info: &'static CheckInfo,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Which model made the vectors.
+#[derive(Clone, Debug)]
+pub struct ModelFacts {
+    /// Name in the catalogue, or the folder's name.
+    pub id: String,
+    /// Revision upstream; `None` for a local folder.
+    pub revision: Option<String>,
+    /// BLAKE3 of the weights file, hexadecimal.
+    pub weights_blake3: String,
+    /// Length of a vector.
+    pub dim: usize,
+    /// Tokens of a text that the model reads.
+    pub max_tokens: usize,
+}
+
+/// Where the vectors were computed.
+#[derive(Clone, Debug)]
+pub struct DeviceFacts {
+    /// `cpu`, `cuda:0` ...
+    pub device: String,
+    /// `f32`, `f16` ...
+    pub dtype: String,
+}
+
+/// Seconds spent in one stage; the only part of a report that may differ between equal runs.
+#[derive(Clone, Debug)]
+pub struct StageTime {
+    /// What was done.
+    pub stage: String,
+    /// How many items went through.
+    pub rows: usize,
+    /// Wall seconds.
+    pub seconds: f64,
+    /// Items whose result was at hand already.
+    pub reused: usize,
+}
+
+/// One whole audit.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// Version of tamis.
+    pub version: &'static str,
+    /// The command line, one entry per argument.
+    pub command: Vec<String>,
+    /// The effective configuration.
+    pub config: Evidence,
+    /// What was inferred while reading, and why; and what a reader must know. Sentences.
+    pub notes: Vec<String>,
+    /// The dataset.
+    pub dataset: &'a Dataset,
+    /// Its texts.
+    pub texts: &'a dyn TextSource,
+    /// Its hashes.
+    pub fingerprints: &'a Fingerprints,
+    /// Groups of identical samples, strictest level first.
+    pub identity: &'a [IdentityGroups; 3],
+    /// All pairs that were joined for some check.
+    pub pairs: Vec<&'a PairSet>,
+    /// The model; `None` where no check needed one.
+    pub model: Option<ModelFacts>,
+    /// The device; `None` where no check needed a model.
+    pub device: Option<DeviceFacts>,
+    /// The run's seed.
+    pub seed: u64,
+    /// Every check, in registry order.
+    pub checks: Vec<CheckReport>,
+    /// Seconds per stage.
+    pub timing: Vec<StageTime>,
+    /// Where the record was written.
+    pub out: PathBuf,
+}
+
+impl Report<'_> {
+    /// All findings with the check they come from, in registry order.
+    pub fn findings(&self) -> impl Iterator<Item = (&'static CheckInfo, &Finding)> {
+        self.checks.iter().flat_map(|check| check.outcome.findings().iter().map(|it| (check.info, it)))
+    }
+
+    /// The highest severity found.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings().map(|(_, finding)| finding.severity).max()
+    }
+
+    /// A context as the checks of this audit saw it, without computed inputs.
+    #[must_use]
+    pub fn context(&self) -> CheckContext<'_> {
+        CheckContext::new(self.dataset, self.fingerprints, self.identity, self.seed)
+    }
+}
+
+/// Wilson's 95 % interval for a rate of `hits` in `total`: `(low, high)`; `None` for an empty population.
+///
+/// Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), with z = 1.959964.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub fn wilson_interval(hits: usize, total: usize) -> Option<(f64, f64)> {
+    if total == 0 {
+        return None;
+    }
+    let (z, n) = (1.959_964_f64, total as f64);
+    let p = hits as f64 / n;
+    let center = p + z * z / (2.0 * n);
+    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    let low = if hits == 0 { 0.0 } else { (center - spread) / scale };
+    let high = if hits == total { 1.0 } else { (center + spread) / scale };
+    Some((low, high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_interval_matches_the_textbook() {
+        // 10 of 100: (0.0552, 0.1744), e.g. Agresti and Coull, The American Statistician 52 (1998).
+        let (low, high) = wilson_interval(10, 100).unwrap();
+        assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4, "{low} {high}");
+        assert_eq!(wilson_interval(0, 10).unwrap().0, 0.0);
+        assert_eq!(wilson_interval(0, 0), None);
+    }
+}
