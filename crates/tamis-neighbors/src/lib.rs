@@ -1,1 +1,27 @@
-//! placeholder
+//! Exact joins and nearest neighbors over unit vectors, and the groups that pairs form.
+//!
+//! One rule keeps results independent of block sizes, thread counts and devices: **a matrix product proposes, a
+//! canonical dot decides**. The fast product rounds differently for every block shape, so it may only propose pairs, with
+//! a margin that is proven for the number type and the dimension ([`proposal_margin`]); each proposed pair is computed
+//! again by [`canonical_dot`], one sum in one order, and only that number is compared, ranked and printed.
+//!
+//! - [`join`]: all pairs at or above a cosine, of a set with itself or of queries with a base.
+//! - [`knn`]: the k nearest neighbors, ties to the smaller index.
+//! - [`groups`]: families (connected components) and stars (a leader and what is within the threshold of it).
+//!
+//! Everything here works on row indices of plain arrays; the facade translates rows to samples.
+
+mod dot;
+
+mod blocks;
+
+mod join;
+
+mod knn;
+
+mod groups;
+
+pub use dot::{canonical_dot, proposal_margin};
+pub use groups::{Star, families, stars};
+pub use join::{JoinOptions, RowPair, RowPairs, cross_join, self_join};
+pub use knn::{Neighbors, knn};

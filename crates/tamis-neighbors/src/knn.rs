@@ -1,0 +1,110 @@
+//! The k nearest neighbors of every row.
+
+use ndarray::{Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
+use tamis_core::Task;
+
+use crate::blocks::for_each_tile;
+use crate::join::{index, slice};
+use crate::{canonical_dot, proposal_margin};
+
+/// Rows of one block; a tile of 128 rows takes 0.5 MB.
+const BLOCK_ROWS: usize = 128;
+
+/// The k nearest other rows of every row, best first; ties go to the smaller row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Neighbors {
+    /// Shape `(n, k)`.
+    pub ids: Array2<u32>,
+    /// Shape `(n, k)`, canonical cosine, not increasing along a row.
+    pub cosine: Array2<f32>,
+}
+
+/// Finds the `k` nearest other rows of every row, or all other rows where there are fewer than `k`.
+///
+/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim), memory O(n k). Tells `task` of every
+/// row that is done.
+///
+/// # Panics
+/// When `rows` is not in standard layout.
+#[must_use]
+pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
+    let n = rows.nrows();
+    let k = k.min(n.saturating_sub(1));
+    let mut ids = Array2::zeros((n, k));
+    let mut cosine = Array2::zeros((n, k));
+    let blocks = ids.axis_chunks_iter_mut(Axis(0), BLOCK_ROWS).into_par_iter();
+    let blocks = blocks.zip(cosine.axis_chunks_iter_mut(Axis(0), BLOCK_ROWS)).enumerate();
+    blocks.for_each(|(block, (mut ids, mut cosine))| {
+        let first = block * BLOCK_ROWS;
+        for (i, best) in nearest(rows, first..first + ids.nrows(), k).into_iter().enumerate() {
+            for (j, (similarity, row)) in best.into_iter().enumerate() {
+                ids[[i, j]] = row;
+                cosine[[i, j]] = similarity;
+            }
+        }
+        task.advance(ids.nrows() as u64);
+    });
+    Neighbors { ids, cosine }
+}
+
+/// The `k` best other rows of each row of `range`.
+fn nearest(rows: ArrayView2<'_, f32>, range: std::ops::Range<usize>, k: usize) -> Vec<Vec<(f32, u32)>> {
+    let margin = 2.0 * proposal_margin(rows.ncols());
+    let mut candidates: Vec<Candidates> = range.clone().map(|_| Candidates::new(k, margin)).collect();
+    for_each_tile(rows.slice(s![range.clone(), ..]), rows, 0, |first, tile| {
+        for ((i, scores), candidates) in tile.axis_iter(Axis(0)).enumerate().zip(&mut candidates) {
+            for (j, score) in scores.iter().enumerate() {
+                if candidates.floor <= *score && first + j != range.start + i {
+                    candidates.push(*score, index(first + j));
+                }
+            }
+        }
+    });
+    let decide = |(i, candidates): (usize, Candidates)| {
+        let row = slice(&rows, range.start + i);
+        let exact = candidates.rows.iter().map(|(_, b)| (canonical_dot(row, slice(&rows, *b as usize)), *b));
+        let mut exact: Vec<(f32, u32)> = exact.collect();
+        exact.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+        exact.truncate(k);
+        exact
+    };
+    candidates.into_iter().enumerate().map(decide).collect()
+}
+
+/// Rows that may be among the k nearest: everything within twice the margin of the k-th best proposal so far. A row
+/// below that floor is exactly beaten by k others.
+struct Candidates {
+    k: usize,
+    margin: f32,
+    floor: f32,
+    rows: Vec<(f32, u32)>,
+    prune_at: usize,
+}
+
+impl Candidates {
+    fn new(k: usize, margin: f32) -> Self {
+        Self {
+            k,
+            margin,
+            floor: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY },
+            rows: Vec::new(),
+            prune_at: 4 * k + 32,
+        }
+    }
+
+    fn push(&mut self, score: f32, row: u32) {
+        self.rows.push((score, row));
+        if self.prune_at <= self.rows.len() {
+            self.prune();
+        }
+    }
+
+    fn prune(&mut self) {
+        let (_, kth, _) = self.rows.select_nth_unstable_by(self.k - 1, |x, y| y.0.total_cmp(&x.0));
+        self.floor = kth.0 - self.margin;
+        self.rows.retain(|(score, _)| self.floor <= *score);
+        // Many rows may lie within the margin; then the next look comes after as many again.
+        self.prune_at = (2 * self.rows.len()).max(4 * self.k + 32);
+    }
+}

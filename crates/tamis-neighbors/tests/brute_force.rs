@@ -1,0 +1,116 @@
+//! Joins and neighbors against brute force, for any block size and thread count.
+
+use ndarray::{Array2, Axis};
+use proptest::prelude::*;
+use tamis_core::NoProgress;
+use tamis_neighbors::{JoinOptions, RowPair, canonical_dot, cross_join, knn, self_join};
+
+/// Unit rows around a few centers, so that cosines near any threshold occur; some rows are exact copies.
+fn rows(max: usize) -> impl Strategy<Value = Array2<f32>> {
+    let row = (0..4_usize, prop::collection::vec(-1.0_f32..1.0, 24), 0.0_f32..0.6);
+    prop::collection::vec(row, 0..max).prop_map(|rows| {
+        let mut out = Array2::zeros((rows.len(), 24));
+        for (mut out, (center, noise, spread)) in out.axis_iter_mut(Axis(0)).zip(rows) {
+            let spread = if spread < 0.05 { 0.0 } else { spread };
+            for (i, (x, noise)) in out.iter_mut().zip(noise).enumerate() {
+                *x = f32::from(u8::from(i % 4 == center)) + spread * noise;
+            }
+            let norm = out.dot(&out).sqrt();
+            out /= norm;
+        }
+        out
+    })
+}
+
+fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+fn dot(a: &Array2<f32>, i: usize, b: &Array2<f32>, j: usize) -> f32 {
+    canonical_dot(a.row(i).as_slice().unwrap(), b.row(j).as_slice().unwrap())
+}
+
+fn id(i: usize) -> u32 {
+    u32::try_from(i).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn self_join_is_brute_force(
+        rows in rows(90), min_cosine in 0.2_f32..1.0, block_rows in 1_usize..100, threads in 1_usize..4,
+    ) {
+        let options = JoinOptions { min_cosine, block_rows, ..JoinOptions::default() };
+        let found = in_pool(threads, || self_join(rows.view(), &options, &NoProgress));
+        let mut expected = Vec::new();
+        for i in 0..rows.nrows() {
+            for j in i + 1..rows.nrows() {
+                let cosine = dot(&rows, i, &rows, j);
+                if min_cosine <= cosine {
+                    expected.push(RowPair { a: id(i), b: id(j), cosine });
+                }
+            }
+        }
+        prop_assert_eq!(found.n_found, expected.len() as u64);
+        prop_assert_eq!(found.pairs, expected);
+    }
+
+    #[test]
+    fn cross_join_is_brute_force(
+        queries in rows(40), base in rows(60), min_cosine in 0.2_f32..1.0, block_rows in 1_usize..50,
+    ) {
+        let options = JoinOptions { min_cosine, block_rows, ..JoinOptions::default() };
+        let found = cross_join(queries.view(), base.view(), &options, &NoProgress);
+        let mut expected = Vec::new();
+        for i in 0..queries.nrows() {
+            for j in 0..base.nrows() {
+                let cosine = dot(&queries, i, &base, j);
+                if min_cosine <= cosine {
+                    expected.push(RowPair { a: id(i), b: id(j), cosine });
+                }
+            }
+        }
+        prop_assert_eq!(found.pairs, expected);
+    }
+
+    #[test]
+    fn a_cap_keeps_the_first_pairs_and_counts_all(rows in rows(60), max_pairs in 0_usize..40) {
+        let all = self_join(rows.view(), &JoinOptions { min_cosine: 0.5, ..JoinOptions::default() }, &NoProgress);
+        let options = JoinOptions { min_cosine: 0.5, max_pairs, block_rows: 7 };
+        let some = self_join(rows.view(), &options, &NoProgress);
+        prop_assert_eq!(some.n_found, all.n_found);
+        prop_assert_eq!(&some.pairs[..], &all.pairs[..max_pairs.min(all.pairs.len())]);
+    }
+
+    #[test]
+    fn neighbors_are_brute_force(rows in rows(150), k in 0_usize..12, threads in 1_usize..4) {
+        let found = in_pool(threads, || knn(rows.view(), k, &NoProgress));
+        let k = k.min(rows.nrows().saturating_sub(1));
+        prop_assert_eq!(found.ids.dim(), (rows.nrows(), k));
+        for i in 0..rows.nrows() {
+            let mut all: Vec<(f32, u32)> =
+                (0..rows.nrows()).filter(|j| *j != i).map(|j| (dot(&rows, i, &rows, j), id(j))).collect();
+            all.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+            let ours: Vec<(f32, u32)> = found.cosine.row(i).iter().copied().zip(found.ids.row(i).iter().copied()).collect();
+            prop_assert_eq!(&ours[..], &all[..k]);
+        }
+    }
+}
+
+/// More rows than one tile has columns, so that tiles are cut in the middle.
+#[test]
+fn tiles_join_without_seams() {
+    let n = 2_300_u16;
+    let rows = Array2::from_shape_fn((usize::from(n), 8), |(i, j)| {
+        let angle = f32::from(u16::try_from(i % 230).unwrap()) * 0.001;
+        [angle.cos(), angle.sin()].get(j).copied().unwrap_or(0.0)
+    });
+    let options = JoinOptions { min_cosine: 0.999_999_9, ..JoinOptions::default() };
+    let found = self_join(rows.view(), &options, &NoProgress);
+    // Ten copies of each of 230 angles: 45 pairs each. Different angles have a cosine of at most cos(0.001) < 0.9999996.
+    assert_eq!(found.n_found, 230 * 45);
+    let graph = knn(rows.view(), 9, &NoProgress);
+    assert!(graph.cosine.iter().all(|cosine| 0.999_999 < *cosine));
+    assert_eq!(graph.ids.row(0).to_vec(), (1..10).map(|i| i * 230).collect::<Vec<u32>>());
+}
