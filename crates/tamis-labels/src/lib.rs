@@ -1,1 +1,71 @@
-//! placeholder
+//! Confident learning on plain arrays: which labels are probably wrong, and how wrong.
+//!
+//! This crate knows labels, probabilities and embeddings as `ndarray` arrays; it knows no dataset, no file and no other
+//! tamis crate. The path from embeddings to suspicious labels is
+//!
+//! ```text
+//! keys, groups, labels ── folds ──┐
+//!          embeddings, labels ────┴─ cross_validation (logistic) ── probabilities ──┬── confident ── filter
+//!                                                                                   └── score
+//! ```
+//!
+//! 1. [`stratified_group_folds`] splits the samples; copies of one sample never lie on both sides of a split.
+//! 2. [`out_of_fold_probabilities`] fits one multinomial logistic regression per fold on the other folds: each sample
+//!    gets its probabilities from a model that has not seen its label.
+//! 3. [`class_thresholds`] and [`confident_joint`] count how often items given label `s` look confidently like class `y`
+//!    (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021);
+//!    [`calibrated_joint`] scales the counts to the number of items given each label.
+//! 4. [`prune_by_noise_rate`] and its siblings turn the counts into flags, [`self_confidence`] and its siblings rank.
+//!
+//! # Conventions
+//! Labels are `u32` below the number of classes. Probabilities are `(n, n_classes)`, `f32`, each within [0, 1], and all
+//! arithmetic on them is `f64`. A label quality score grows with the trust in the label: **low is suspicious**; whoever
+//! reports a suspicion turns it around. Rows of a joint are given labels, columns are guessed true labels.
+//! Equal values are ordered by the smaller index, so every result is a function of its input alone: neither the number
+//! of threads nor the processor's sort decides.
+//!
+//! # Agreement with cleanlab
+//! Counts, flags and scores agree with cleanlab 2.9.0 on its outputs in `tests/fixtures`, under the stable tie rule
+//! stated there (cleanlab itself leaves ties to the processor's sort). Where cleanlab departs from the paper, see
+//! [`Collision`].
+//!
+//! ```
+//! use ndarray::array;
+//! use tamis_labels::{PruneOptions, prune_by_noise_rate, self_confidence};
+//!
+//! let labels = [0, 0, 0, 1, 1, 1];
+//! let probabilities = array![[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.3, 0.7]];
+//! let flags = prune_by_noise_rate(&labels, probabilities.view(), &PruneOptions::default())?;
+//! assert_eq!(flags, [false, false, true, false, false, false]);
+//! let scores = self_confidence(&labels, probabilities.view())?;
+//! assert!((scores[2] - 0.1).abs() < 1e-6);
+//! # Ok::<(), tamis_labels::Error>(())
+//! ```
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "array views are passed by value, as ndarray does; they are Copy, which the lint does not see"
+)]
+
+mod error;
+mod input;
+
+mod confident;
+mod filter;
+mod score;
+
+mod cross_validation;
+mod folds;
+mod logistic;
+
+pub use confident::{Collision, ConfidentJoint, calibrated_joint, class_thresholds, confident_joint, estimated_joint};
+pub use cross_validation::{FoldReport, OutOfFold, out_of_fold_probabilities};
+pub use error::Error;
+pub use filter::{
+    PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class, prune_by_noise_rate,
+};
+pub use folds::stratified_group_folds;
+pub use logistic::{FitReport, LogisticOptions, LogisticRegression};
+pub use score::{
+    Adjustment, confidence_weighted_entropy, normalized_margin, self_confidence, self_confidence_adjusted,
+};
