@@ -109,7 +109,7 @@ pub enum Value {
     /// A sample, written as its key.
     Sample(SampleId),
     /// Several values.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Named values, in order.
     Map(Evidence),
 }
@@ -180,7 +180,7 @@ impl From<Evidence> for Value {
         Self::Map(value)
     }
 }
-impl<T: Into<Value>> From<Vec<T>> for Value {
+impl<T: Into<Self>> From<Vec<T>> for Value {
     fn from(values: Vec<T>) -> Self {
         Self::List(values.into_iter().map(Into::into).collect())
     }
@@ -344,6 +344,9 @@ pub trait Check: fmt::Debug + Send + Sync {
 
     /// What must be computed for it with these options.
     fn needs(&self) -> Vec<Need>;
+
+    /// The options in force, for the record.
+    fn options(&self) -> Evidence;
 
     /// Finds defects. Same context, same result.
     ///

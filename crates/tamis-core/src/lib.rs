@@ -41,6 +41,6 @@ pub use dataset::{
 };
 pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
-pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet};
+pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet, Star};
 pub use progress::{NoProgress, Progress, Task};
 pub use report::{CheckReport, DeviceFacts, ModelFacts, Outcome, Report, StageTime};

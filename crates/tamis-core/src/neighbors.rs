@@ -42,6 +42,15 @@ pub enum PairSearch {
     AcrossSplits,
 }
 
+/// A kept leader and the samples within the threshold of it. Only members may be proposed for deletion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Star {
+    /// The sample that stays.
+    pub leader: SampleId,
+    /// The samples that the leader stands for and their similarity to it, most similar first.
+    pub members: Vec<(SampleId, f32)>,
+}
+
 /// All pairs at or above a threshold, ordered by `(a, b)`.
 #[derive(Clone, Debug)]
 pub struct PairSet {
@@ -51,10 +60,14 @@ pub struct PairSet {
     pub search: PairSearch,
     /// Smallest similarity that counts.
     pub min: f32,
+    /// Where that number comes from, as one sentence.
+    pub min_source: String,
     /// The pairs kept.
     pub pairs: Vec<Pair>,
     /// How many there are in all; more than `pairs.len()` where the cap was reached.
     pub n_found: u64,
+    /// For [`PairSearch::WithinSplits`] a cover of all paired samples by stars, ordered by leader; else empty.
+    pub stars: Vec<Star>,
 }
 
 impl PairSet {

@@ -1,5 +1,7 @@
 //! The bundled text model: parity with the original, and independence of rows from everything around them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, Axis};

@@ -42,11 +42,6 @@
 //! # Ok::<(), tamis_labels::Error>(())
 //! ```
 
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "array views are passed by value, as ndarray does; they are Copy, which the lint does not see"
-)]
-
 mod error;
 mod input;
 

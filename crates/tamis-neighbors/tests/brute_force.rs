@@ -1,5 +1,7 @@
 //! Joins and neighbors against brute force, for any block size and thread count.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use tamis_core::NoProgress;

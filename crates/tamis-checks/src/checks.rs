@@ -1,0 +1,152 @@
+//! The table of all checks, and how their options are read.
+
+use serde::de::DeserializeOwned;
+use tamis_core::{Check, CheckInfo, Embeddings, Evidence, PairSet, Value};
+
+mod conflicting_labels;
+mod empty_text;
+mod exact_duplicate;
+mod label_error;
+mod near_duplicate;
+mod outlier;
+mod split_leak;
+mod unreadable_sample;
+
+/// A check's facts and how to build it from its options.
+#[derive(Debug)]
+pub struct CheckDef {
+    /// The fixed facts.
+    pub info: CheckInfo,
+    /// Builds the check from `[checks.<id>]` of the configuration.
+    pub build: fn(toml::Table) -> Result<Box<dyn Check>, BadOption>,
+}
+
+/// An option that does not parse.
+#[derive(Debug, thiserror::Error)]
+#[error("bad option of check {check}: {reason}")]
+pub struct BadOption {
+    /// The check.
+    pub check: &'static str,
+    /// What is wrong and what is accepted.
+    pub reason: String,
+}
+
+/// Every check, in the order of reports.
+pub static CHECKS: &[&CheckDef] = &[
+    &unreadable_sample::DEF,
+    &exact_duplicate::DEF,
+    &near_duplicate::DEF,
+    &conflicting_labels::DEF,
+    &split_leak::DEF,
+    &label_error::DEF,
+    &outlier::DEF,
+    &empty_text::DEF,
+];
+
+/// Reads the options of `check`: unknown keys and wrong types are errors that name them.
+fn options<T: DeserializeOwned>(check: &'static str, table: toml::Table) -> Result<T, BadOption> {
+    let reason = |error: toml::de::Error| error.message().trim().replace('\n', " ");
+    T::deserialize(table).map_err(|error| BadOption { check, reason: reason(error) })
+}
+
+/// Refuses a cosine outside of `(0, 1]`.
+fn check_cosine(check: &'static str, value: Option<f32>) -> Result<(), BadOption> {
+    match value {
+        Some(value) if !(0.0 < value && value <= 1.0) => {
+            let reason = format!("min_cosine is {value}, expected a number above 0 and at most 1");
+            Err(BadOption { check, reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The option `min_cosine` as it stands in the record.
+fn cosine_option(min: Option<f32>) -> Evidence {
+    Evidence::new().with("min_cosine", min.map_or(Value::from("the model's"), Value::from))
+}
+
+/// The threshold of a join, for the record: the shortest decimal of the `f32`.
+fn threshold(pairs: &PairSet) -> f64 {
+    match Value::from(pairs.min) {
+        Value::Float(value) => value,
+        _ => f64::from(pairs.min),
+    }
+}
+
+/// What a reader must know of pairs found by cosine.
+fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String> {
+    let mut notes = Vec::new();
+    if embeddings.n_truncated() != 0 {
+        notes.push(format!(
+            "{} texts are longer than the model reads: only their beginning was compared",
+            embeddings.n_truncated()
+        ));
+    }
+    if pairs.is_capped() {
+        let (kept, found) = (pairs.pairs.len(), pairs.n_found);
+        notes.push(format!("{found} pairs were found and the first {kept} were kept: raise min_cosine"));
+    }
+    notes
+}
+
+fn count(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn stems(extension: &str) -> BTreeSet<String> {
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/checks"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == extension))
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().replace('_', "-"))
+            .collect()
+    }
+
+    #[test]
+    fn every_file_is_a_check_with_a_page_and_listed_once() {
+        let ids: BTreeSet<String> = CHECKS.iter().map(|def| def.info.id.to_owned()).collect();
+        assert_eq!(ids.len(), CHECKS.len());
+        assert_eq!(ids, stems("rs"));
+        assert_eq!(ids, stems("md"));
+    }
+
+    #[test]
+    fn every_page_has_all_sections_in_order() {
+        let sections =
+            ["## What it does", "## Why it matters", "## Method", "## Limits", "## Options", "## References"];
+        for def in CHECKS {
+            let page = def.info.page;
+            assert!(page.starts_with(&format!("# {}\n", def.info.id)), "{}", def.info.id);
+            let found: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+            assert_eq!(found, sections, "{}", def.info.id);
+        }
+    }
+
+    #[test]
+    fn every_option_is_on_its_page_and_unknown_ones_are_refused() {
+        for def in CHECKS {
+            let check = (def.build)(toml::Table::new()).unwrap();
+            assert_eq!(check.info().id, def.info.id);
+            for (name, _) in check.options().0 {
+                assert!(def.info.page.contains(&format!("`{name}`")), "{}: {name}", def.info.id);
+            }
+            let table = toml::Table::from_iter([("no_such_option".to_owned(), toml::Value::from(1))]);
+            let error = (def.build)(table).unwrap_err().to_string();
+            assert!(error.contains(def.info.id) && error.contains("no_such_option"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cosine_out_of_range_is_refused_not_clamped() {
+        for (id, value) in [("near-duplicate", 1.5), ("split-leak", 0.0)] {
+            let def = CHECKS.iter().find(|def| def.info.id == id).unwrap();
+            let table = toml::Table::from_iter([("min_cosine".to_owned(), toml::Value::from(value))]);
+            assert!((def.build)(table).unwrap_err().to_string().contains("expected a number above 0"));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `conflicting-labels`: the same text under different labels.
+
+use std::collections::BTreeMap;
+
+use tamis_core::{
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, IdentityGroups,
+    IdentityLevel, LabelId, Need, SampleId, Severity, Suggestion,
+};
+
+use super::{CheckDef, options};
+
+pub(super) static DEF: CheckDef = CheckDef {
+    info: CheckInfo {
+        id: "conflicting-labels",
+        summary: "the same text has different labels",
+        page: include_str!("conflicting_labels.md"),
+    },
+    build: |table| options::<ConflictingLabels>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
+};
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ConflictingLabels {}
+
+impl Check for ConflictingLabels {
+    fn info(&self) -> &'static CheckInfo {
+        &DEF.info
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::Labels]
+    }
+
+    fn options(&self) -> Evidence {
+        Evidence::new()
+    }
+
+    fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
+        let groups = conflicts(cx, cx.identity(IdentityLevel::Alphanumeric));
+        let mut findings: Vec<Finding> = groups.iter().map(|group| finding(cx, group)).collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.samples.len()));
+        let [bytes, folded, _] = IdentityLevel::ALL.map(|level| conflicts(cx, cx.identity(level)));
+        Ok(CheckResult {
+            population: cx.dataset.ok_ids().filter(|id| cx.dataset.sample(*id).label.is_some()).count(),
+            flagged: groups.iter().map(Vec::len).sum(),
+            facts: vec![
+                ("groups_bytes", bytes.len()),
+                ("pairs_bytes", bytes.iter().map(|group| conflicting_pairs(cx, group)).sum()),
+                ("groups_folded", folded.len()),
+                ("groups_alphanumeric", groups.len()),
+            ],
+            findings,
+            threshold_source: "a fact: equal hashes, different labels".to_owned(),
+            ..CheckResult::default()
+        })
+    }
+}
+
+/// Labeled members of each group that has more than one label.
+fn conflicts(cx: &CheckContext<'_>, groups: &IdentityGroups) -> Vec<Vec<SampleId>> {
+    let labeled = |group: &Vec<SampleId>| -> Vec<SampleId> {
+        group.iter().copied().filter(|id| cx.dataset.sample(*id).label.is_some()).collect()
+    };
+    groups.repeated().iter().map(labeled).filter(|group| 1 < by_label(cx, group).len()).collect()
+}
+
+fn by_label(cx: &CheckContext<'_>, group: &[SampleId]) -> BTreeMap<LabelId, Vec<SampleId>> {
+    let mut samples: BTreeMap<LabelId, Vec<SampleId>> = BTreeMap::new();
+    for id in group {
+        if let Some(label) = cx.dataset.sample(*id).label {
+            samples.entry(label).or_default().push(*id);
+        }
+    }
+    samples
+}
+
+/// Pairs of members with different labels: all pairs less those within a label.
+fn conflicting_pairs(cx: &CheckContext<'_>, group: &[SampleId]) -> usize {
+    let pairs = |n: usize| n * (n - 1) / 2;
+    pairs(group.len()) - by_label(cx, group).values().map(|same| pairs(same.len())).sum::<usize>()
+}
+
+fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
+    let mut labels: Vec<(LabelId, Vec<SampleId>)> = by_label(cx, group).into_iter().collect();
+    // The rarest label first: its samples are the ones to look at first.
+    labels.sort_by_key(|(label, samples)| (samples.len(), *label));
+    let first = cx.fingerprints.digest(group[0], IdentityLevel::Bytes);
+    let same_bytes = group.iter().all(|id| cx.fingerprints.digest(*id, IdentityLevel::Bytes) == first);
+    let level = if same_bytes { IdentityLevel::Bytes } else { IdentityLevel::Alphanumeric };
+    let name = |label: LabelId| cx.dataset.label_names()[label.0 as usize].as_str();
+    let counts: Vec<String> =
+        labels.iter().rev().map(|(label, samples)| format!("{} ({})", name(*label), samples.len())).collect();
+    let evidence = labels
+        .iter()
+        .rev()
+        .map(|(label, samples)| Evidence::new().with("label", name(*label)).with("samples", samples.len()));
+    Finding {
+        severity: Severity::Medium,
+        confidence: if same_bytes { Confidence::High } else { Confidence::Medium },
+        score: f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)),
+        message: format!("{} labels for the same {}: {}", labels.len(), level.phrase(), counts.join(", ")),
+        evidence: Evidence::new().with("level", level.id()).with("labels", evidence.collect::<Vec<_>>()),
+        samples: labels.into_iter().flat_map(|(_, samples)| samples).collect(),
+        suggestion: Some(Suggestion::Review),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Scene, fact, messages};
+
+    #[test]
+    fn one_text_under_two_labels_is_found() {
+        let scene = "
+            a | t | spam | 1, 0 | Buy now
+            b | t | ham  | 1, 0 | Buy now
+            c | t | spam | 1, 0 | buy now!
+            d | t | ham  | 0, 1 | Hello";
+        let result = Scene::parse(scene).run("conflicting-labels", "");
+        assert_eq!(messages(&result), ["b a c: 2 labels for the same letters and digits: spam (2), ham (1)"]);
+        let counts = ["groups_bytes", "pairs_bytes", "groups_folded", "groups_alphanumeric"];
+        assert_eq!(counts.map(|name| fact(&result, name)), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn copies_that_agree_and_copies_without_a_label_are_not_found() {
+        let scene = "a | t | x | 1, 0 | one\nb | t | x | 1, 0 | one\nc | t | - | 1, 0 | one\nd | t | y | 0, 1 | two";
+        let result = Scene::parse(scene).run("conflicting-labels", "");
+        assert!(result.findings.is_empty());
+        assert_eq!(result.population, 3);
+    }
+}

@@ -1,0 +1,153 @@
+//! `exact-duplicate`: the same text several times, at three levels of sameness.
+
+use std::collections::BTreeMap;
+
+use tamis_core::{
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, IdentityLevel, Need,
+    SampleId, Severity, Suggestion,
+};
+
+use super::{CheckDef, options};
+
+pub(super) static DEF: CheckDef = CheckDef {
+    info: CheckInfo {
+        id: "exact-duplicate",
+        summary: "the same text stands in the dataset more than once",
+        page: include_str!("exact_duplicate.md"),
+    },
+    build: |table| options::<ExactDuplicate>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
+};
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ExactDuplicate {}
+
+impl Check for ExactDuplicate {
+    fn info(&self) -> &'static CheckInfo {
+        &DEF.info
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    fn options(&self) -> Evidence {
+        Evidence::new()
+    }
+
+    fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
+        let groups = cx.identity(IdentityLevel::Alphanumeric).repeated();
+        let mut findings: Vec<Finding> = groups.iter().map(|group| finding(cx, group)).collect();
+        // Stable: groups of one size stay in reading order.
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.samples.len()));
+        Ok(CheckResult {
+            population: cx.dataset.ok_ids().count(),
+            flagged: groups.iter().map(Vec::len).sum(),
+            findings,
+            threshold_source: "a fact: equal hashes".to_owned(),
+            facts: facts(cx),
+            ..CheckResult::default()
+        })
+    }
+}
+
+fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
+    let level = common_level(cx, group);
+    let mut kept: BTreeMap<_, SampleId> = BTreeMap::new();
+    let mut redundant = Vec::new();
+    for id in group {
+        // The first of each split stays: what a copy in another split means is for split-leak to say.
+        if *kept.entry(cx.dataset.sample(*id).split).or_insert(*id) != *id {
+            redundant.push(*id);
+        }
+    }
+    let kept: Vec<SampleId> = kept.into_values().collect();
+    let message = if redundant.is_empty() {
+        format!("{} samples have the same {}, one in each split", group.len(), level.phrase())
+    } else {
+        format!("{} samples have the same {}", group.len(), level.phrase())
+    };
+    let samples = redundant.iter().chain(&kept).copied().collect();
+    Finding {
+        severity: Severity::Low,
+        confidence: if level == IdentityLevel::Alphanumeric { Confidence::Medium } else { Confidence::High },
+        score: f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)),
+        samples,
+        message,
+        evidence: Evidence::new().with("level", level.id()).with("copies", group.len()).with("keep", kept),
+        suggestion: (!redundant.is_empty()).then_some(Suggestion::Drop(redundant)),
+    }
+}
+
+/// The strictest level at which all of `group` are the same.
+fn common_level(cx: &CheckContext<'_>, group: &[SampleId]) -> IdentityLevel {
+    let same = |level: &IdentityLevel| {
+        let first = cx.fingerprints.digest(group[0], *level);
+        group.iter().all(|id| cx.fingerprints.digest(*id, *level) == first)
+    };
+    IdentityLevel::ALL.into_iter().find(same).unwrap_or(IdentityLevel::Alphanumeric)
+}
+
+fn facts(cx: &CheckContext<'_>) -> Vec<(&'static str, usize)> {
+    let [bytes, folded, letters] = IdentityLevel::ALL.map(|level| cx.identity(level));
+    let sizes = || bytes.repeated().iter().map(Vec::len);
+    vec![
+        ("groups_bytes", bytes.repeated().len()),
+        ("redundant_bytes", bytes.redundant()),
+        ("pairs_bytes", sizes().map(|n| n * (n - 1) / 2).sum()),
+        ("largest_group_bytes", sizes().max().unwrap_or(0)),
+        ("groups_folded", folded.repeated().len()),
+        ("redundant_folded", folded.redundant()),
+        ("groups_alphanumeric", letters.repeated().len()),
+        ("redundant_alphanumeric", letters.redundant()),
+        ("distinct_alphanumeric", letters.n_distinct()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Scene, fact, messages};
+    use tamis_core::{SampleId, Suggestion};
+
+    const SCENE: &str = "
+        a | train | - | 1, 0 | The cat.
+        b | train | - | 1, 0 | The cat.
+        c | test  | - | 1, 0 | the   CAT.
+        d | train | - | 0, 1 | Something else
+        e | train | - | 0, 1 | (something else)
+        f | train | - | 0, 1 | Alone";
+
+    #[test]
+    fn groups_are_counted_at_each_level() {
+        let result = Scene::parse(SCENE).run("exact-duplicate", "");
+        let counts = ["groups_bytes", "redundant_bytes", "groups_folded", "redundant_folded", "groups_alphanumeric"];
+        assert_eq!(counts.map(|name| fact(&result, name)), [1, 1, 1, 2, 2]);
+        assert_eq!(
+            messages(&result),
+            [
+                "b a c: 3 samples have the same text but for case and white space",
+                "e d: 2 samples have the same letters and digits",
+            ]
+        );
+        assert_eq!((result.flagged, result.population), (5, 6));
+    }
+
+    #[test]
+    fn one_of_each_split_is_kept() {
+        let result = Scene::parse(SCENE).run("exact-duplicate", "");
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1)])));
+    }
+
+    #[test]
+    fn copies_in_two_splits_are_for_split_leak_to_judge() {
+        let result = Scene::parse("a | train | - | 1, 0 | x\nb | test | - | 1, 0 | x").run("exact-duplicate", "");
+        assert_eq!(messages(&result), ["a b: 2 samples have the same bytes, one in each split"]);
+        assert_eq!(result.findings[0].suggestion, None);
+    }
+
+    #[test]
+    fn different_texts_punctuation_alone_and_empty_texts_are_not_found() {
+        let scene = "a | t | - | 1, 0 | one\nb | t | - | 1, 0 | two\nc | t | - | 1, 0 | !?\nd | t | - | 1, 0 | ...\ne | t | - | empty\nf | t | - | empty";
+        assert!(Scene::parse(scene).run("exact-duplicate", "").findings.is_empty());
+    }
+}

@@ -1,0 +1,120 @@
+//! `near-duplicate`: texts of one split that say almost the same.
+
+use tamis_core::{
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, Need,
+    PairSearch, SampleId, Severity, Star, Suggestion,
+};
+
+use super::{CheckDef, check_cosine, cosine_option, count, options, pair_notes, threshold};
+
+pub(super) static DEF: CheckDef = CheckDef {
+    info: CheckInfo {
+        id: "near-duplicate",
+        summary: "two samples of one split say almost the same",
+        page: include_str!("near_duplicate.md"),
+    },
+    build: |table| {
+        let check: NearDuplicate = options(DEF.info.id, table)?;
+        check_cosine(DEF.info.id, check.min_cosine)?;
+        Ok(Box::new(check))
+    },
+};
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NearDuplicate {
+    /// Smallest cosine that counts; `None` for the model's own.
+    min_cosine: Option<f32>,
+}
+
+impl Check for NearDuplicate {
+    fn info(&self) -> &'static CheckInfo {
+        &DEF.info
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::Embeddings, Need::Pairs { search: PairSearch::WithinSplits, min: self.min_cosine }]
+    }
+
+    fn options(&self) -> Evidence {
+        cosine_option(self.min_cosine)
+    }
+
+    fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
+        let pairs = cx.pairs(PairSearch::WithinSplits, self.min_cosine)?;
+        let embeddings = cx.embeddings()?;
+        let mut findings: Vec<Finding> = pairs.stars.iter().map(|star| finding(star, embeddings)).collect();
+        // Stable: stars of one similarity stay in reading order.
+        findings.sort_by(|x, y| y.score.total_cmp(&x.score));
+        let n_members: usize = pairs.stars.iter().map(|star| star.members.len()).sum();
+        Ok(CheckResult {
+            population: cx.dataset.ids().filter(|id| embeddings.row_of(*id).is_some()).count(),
+            flagged: n_members + pairs.stars.len(),
+            findings,
+            threshold: Some(threshold(pairs)),
+            threshold_source: pairs.min_source.clone(),
+            facts: vec![("stars", pairs.stars.len()), ("members", n_members), ("pairs", count(pairs.n_found))],
+            scores: None,
+            notes: pair_notes(pairs, embeddings),
+        })
+    }
+}
+
+fn finding(star: &Star, embeddings: &Embeddings) -> Finding {
+    let truncated = star.members.iter().map(|(id, _)| *id).chain([star.leader]).any(|id| embeddings.is_truncated(id));
+    let members: Vec<SampleId> = star.members.iter().map(|(id, _)| *id).collect();
+    let best = star.members.first().map_or(0.0, |(_, cosine)| *cosine);
+    let what = if members.len() == 1 { "is close to another sample" } else { "are close to one sample" };
+    let beginning = if truncated { ", by the beginning of the text that the model reads" } else { "" };
+    let evidence = star.members.iter().map(|(id, cosine)| Evidence::new().with("key", *id).with("cosine", *cosine));
+    Finding {
+        severity: Severity::Low,
+        confidence: if truncated { Confidence::Low } else { Confidence::Medium },
+        score: f64::from(best),
+        message: format!(
+            "{} {what}: cosine {best:.3}{beginning}",
+            if members.len() == 1 { "it".to_owned() } else { format!("{} samples", members.len()) }
+        ),
+        samples: members.iter().copied().chain([star.leader]).collect(),
+        evidence: Evidence::new()
+            .with("keep", star.leader)
+            .with("members", evidence.collect::<Vec<_>>())
+            .with("truncated", truncated),
+        suggestion: Some(Suggestion::Drop(members)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Scene, fact, messages};
+    use tamis_core::{Confidence, SampleId, Suggestion};
+
+    #[test]
+    fn close_samples_are_a_star_around_a_kept_one() {
+        let scene = "a | t | - | 1, 0\nb | t | - | 1, 0.01\nc | t | - | 1, -0.01\nd | t | - | 0, 1";
+        let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.999");
+        assert_eq!(messages(&result), ["b c a: 2 samples are close to one sample: cosine 1.000"]);
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1), SampleId(2)])));
+        assert_eq!((fact(&result, "stars"), fact(&result, "pairs"), result.flagged), (1, 3, 3));
+    }
+
+    #[test]
+    fn distant_samples_are_not_found() {
+        let scene = "a | t | - | 1, 0\nb | t | - | 1, 0.2\nc | t | - | 0, 1";
+        assert!(Scene::parse(scene).run("near-duplicate", "min_cosine = 0.99").findings.is_empty());
+    }
+
+    #[test]
+    fn identical_samples_and_samples_of_two_splits_are_left_to_other_checks() {
+        let scene = "a | train | - | 1, 0 | same\nb | train | - | 1, 0 | same\nc | test | - | 1, 0 | other";
+        assert!(Scene::parse(scene).run("near-duplicate", "min_cosine = 0.9").findings.is_empty());
+    }
+
+    #[test]
+    fn a_text_that_was_cut_lowers_the_confidence() {
+        let scene = "a | t | - | 1, 0 | x\nb | t | - | 1, 0 | y | truncated";
+        let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.9");
+        assert_eq!(result.findings[0].confidence, Confidence::Low);
+        assert!(result.notes.iter().any(|note| note.contains("only their beginning")), "{:?}", result.notes);
+    }
+}

@@ -1,0 +1,273 @@
+//! `split-leak`: samples of an evaluation split that training has seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tamis_core::{
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Dataset, Evidence, Finding, IdentityLevel,
+    Need, PairSearch, SampleId, Severity, SplitId, SplitRole, Suggestion,
+};
+
+use super::{CheckDef, check_cosine, cosine_option, count, options, pair_notes, threshold};
+
+pub(super) static DEF: CheckDef = CheckDef {
+    info: CheckInfo {
+        id: "split-leak",
+        summary: "a sample that is evaluated on also stands in a split before it",
+        page: include_str!("split_leak.md"),
+    },
+    build: |table| {
+        let check: SplitLeak = options(DEF.info.id, table)?;
+        check_cosine(DEF.info.id, check.min_cosine)?;
+        Ok(Box::new(check))
+    },
+};
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SplitLeak {
+    /// Smallest cosine of the rung "near"; `None` for the model's own.
+    min_cosine: Option<f32>,
+}
+
+/// How sure it is that two samples are the same, surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rung {
+    Identical(IdentityLevel),
+    Near,
+}
+
+/// A sample that the leaked one was found in.
+#[derive(Clone, Copy, Debug)]
+struct Match {
+    rung: Rung,
+    similarity: f32,
+    sample: SampleId,
+}
+
+/// What was found for each leaked sample: key is the split that is evaluated on and the first sample there of the
+/// identity group.
+type Leaks = BTreeMap<(SplitId, SampleId), Vec<Match>>;
+
+impl Check for SplitLeak {
+    fn info(&self) -> &'static CheckInfo {
+        &DEF.info
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::Splits, Need::Embeddings, Need::Pairs { search: PairSearch::AcrossSplits, min: self.min_cosine }]
+    }
+
+    fn options(&self) -> Evidence {
+        cosine_option(self.min_cosine)
+    }
+
+    fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
+        let pairs = cx.pairs(PairSearch::AcrossSplits, self.min_cosine)?;
+        let mut leaks = identical(cx);
+        for pair in &pairs.pairs {
+            let found = Match { rung: Rung::Near, similarity: pair.similarity, sample: pair.b };
+            leaks.entry((cx.dataset.sample(pair.a).split, pair.a)).or_default().push(found);
+        }
+        let mut findings = Vec::new();
+        let mut flagged = BTreeSet::new();
+        for ((split, first), matches) in leaks {
+            let queries = copies(cx, first, split);
+            flagged.extend(queries.iter().copied());
+            findings.push(finding(cx, &queries, matches, |id| cx.embeddings().is_ok_and(|it| it.is_truncated(id))));
+        }
+        // Stable: findings of one rung and score stay in reading order.
+        findings.sort_by(|(x_rung, x), (y_rung, y)| {
+            let key = (y.severity, *x_rung).cmp(&(x.severity, *y_rung));
+            key.then(y.score.total_cmp(&x.score))
+        });
+        let evaluated = |id: &SampleId| cx.dataset.split_role(cx.dataset.sample(*id).split) != SplitRole::Train;
+        let [bytes, folded, letters] = IdentityLevel::ALL.map(|level| groups_across(cx, level));
+        Ok(CheckResult {
+            population: cx.dataset.ok_ids().filter(evaluated).count(),
+            flagged: flagged.len(),
+            findings: findings.into_iter().map(|(_, finding)| finding).collect(),
+            threshold: Some(threshold(pairs)),
+            threshold_source: format!("identical: a fact; near: {}", pairs.min_source),
+            facts: vec![
+                ("groups_bytes", bytes),
+                ("groups_folded", folded),
+                ("groups_alphanumeric", letters),
+                ("near_pairs", count(pairs.n_found)),
+                ("query_samples", flagged.len()),
+            ],
+            scores: None,
+            notes: pair_notes(pairs, cx.embeddings()?),
+        })
+    }
+}
+
+/// Whether samples of `base` may have been seen before `query` is evaluated on.
+fn comes_before(dataset: &Dataset, base: SplitId, query: SplitId) -> bool {
+    dataset.split_role(base) < dataset.split_role(query)
+}
+
+/// Samples of `split` that are identical to `id` in letters and digits, `id` among them, ascending.
+fn copies(cx: &CheckContext<'_>, id: SampleId, split: SplitId) -> Vec<SampleId> {
+    let groups = cx.identity(IdentityLevel::Alphanumeric);
+    let members = groups.members(groups.leader(id)).map_or_else(|| vec![id], <[SampleId]>::to_vec);
+    members.into_iter().filter(|id| cx.dataset.sample(*id).split == split).collect()
+}
+
+/// Leaks that are facts: members of one identity group in a split and in one before it.
+fn identical(cx: &CheckContext<'_>) -> Leaks {
+    let mut leaks = Leaks::new();
+    for group in cx.identity(IdentityLevel::Alphanumeric).repeated() {
+        let splits: BTreeSet<SplitId> = group.iter().map(|id| cx.dataset.sample(*id).split).collect();
+        for query in splits {
+            let (queries, others): (Vec<_>, Vec<_>) =
+                group.iter().copied().partition(|id| cx.dataset.sample(*id).split == query);
+            let seen = others.into_iter().filter(|id| comes_before(cx.dataset, cx.dataset.sample(*id).split, query));
+            let matches: Vec<Match> = seen
+                .map(|sample| Match { rung: Rung::Identical(level(cx, &queries, sample)), similarity: 1.0, sample })
+                .collect();
+            if !matches.is_empty() {
+                leaks.insert((query, queries[0]), matches);
+            }
+        }
+    }
+    leaks
+}
+
+/// The strictest level at which `sample` is the same as one of `queries`.
+fn level(cx: &CheckContext<'_>, queries: &[SampleId], sample: SampleId) -> IdentityLevel {
+    let same = |level: &IdentityLevel| {
+        let digest = cx.fingerprints.digest(sample, *level);
+        queries.iter().any(|query| cx.fingerprints.digest(*query, *level) == digest)
+    };
+    IdentityLevel::ALL.into_iter().find(same).unwrap_or(IdentityLevel::Alphanumeric)
+}
+
+/// Number of identity groups at `level` with members in a split and in one before it.
+fn groups_across(cx: &CheckContext<'_>, level: IdentityLevel) -> usize {
+    let across = |group: &&Vec<SampleId>| {
+        let roles = group.iter().map(|id| cx.dataset.split_role(cx.dataset.sample(*id).split));
+        roles.clone().min() < roles.max()
+    };
+    cx.identity(level).repeated().iter().filter(across).count()
+}
+
+fn finding(
+    cx: &CheckContext<'_>,
+    queries: &[SampleId],
+    mut matches: Vec<Match>,
+    truncated: impl Fn(SampleId) -> bool,
+) -> (Rung, Finding) {
+    matches
+        .sort_by(|x, y| x.rung.cmp(&y.rung).then(y.similarity.total_cmp(&x.similarity)).then(x.sample.cmp(&y.sample)));
+    let best = matches[0];
+    let query = cx.dataset.sample(queries[0]).split;
+    let is_test = cx.dataset.split_role(query) == SplitRole::Test;
+    let from_train = |it: &Match| cx.dataset.split_role(cx.dataset.sample(it.sample).split) == SplitRole::Train;
+    let cut = matches.iter().any(|it| truncated(it.sample)) || queries.iter().any(|id| truncated(*id));
+    let (severity, confidence) = match best.rung {
+        Rung::Identical(level) => {
+            let grave = is_test && matches.iter().any(|it| it.rung != Rung::Near && from_train(it));
+            let certain = if level == IdentityLevel::Alphanumeric { Confidence::Medium } else { Confidence::High };
+            (if grave { Severity::High } else { Severity::Medium }, certain)
+        }
+        Rung::Near if cut => (Severity::Low, Confidence::Low),
+        Rung::Near => (Severity::Low, Confidence::Medium),
+    };
+    let direction = format!("{} -> {}", cx.dataset.split_name(best.sample), cx.dataset.split_name(queries[0]));
+    let same: Vec<SampleId> = matches.iter().filter(|it| it.rung != Rung::Near).map(|it| it.sample).collect();
+    let evidence = matches.iter().map(|it| {
+        Evidence::new()
+            .with("key", it.sample)
+            .with("split", cx.dataset.split_name(it.sample))
+            .with("rung", rung_id(it.rung))
+            .with("similarity", it.similarity)
+    });
+    let finding = Finding {
+        severity,
+        confidence,
+        score: f64::from(best.similarity),
+        message: message(cx, queries[0], &matches),
+        evidence: Evidence::new()
+            .with("rung", rung_id(best.rung))
+            .with("direction", direction)
+            .with("matches", evidence.collect::<Vec<_>>()),
+        samples: queries.iter().copied().chain(matches.iter().map(|it| it.sample)).collect(),
+        suggestion: Some(if same.is_empty() { Suggestion::Review } else { Suggestion::Drop(same) }),
+    };
+    (best.rung, finding)
+}
+
+fn message(cx: &CheckContext<'_>, query: SampleId, matches: &[Match]) -> String {
+    let best = matches[0];
+    let (from, to) = (cx.dataset.split_name(best.sample), cx.dataset.split_name(query));
+    let more = match matches.len() {
+        1 => String::new(),
+        n => format!("; {} more like it", n - 1),
+    };
+    match best.rung {
+        Rung::Identical(level) => format!("a sample of {to} has the same {} as one of {from}{more}", level.phrase()),
+        Rung::Near => format!("a sample of {to} is close to one of {from}: cosine {:.3}{more}", best.similarity),
+    }
+}
+
+fn rung_id(rung: Rung) -> &'static str {
+    match rung {
+        Rung::Identical(level) => level.id(),
+        Rung::Near => "near",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Scene, fact, messages};
+    use tamis_core::{SampleId, Severity, Suggestion};
+
+    #[test]
+    fn copies_across_splits_are_leaks_with_their_direction() {
+        let scene = "
+            a | train | - | 1, 0 | The question
+            b | test  | - | 1, 0 | The question
+            c | test  | - | 0, 1 | Another";
+        let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.9");
+        assert_eq!(messages(&result), ["b a: a sample of test has the same bytes as one of train"]);
+        let finding = &result.findings[0];
+        assert_eq!(finding.severity, Severity::High);
+        assert_eq!(finding.evidence.get("direction"), Some(&"train -> test".into()));
+        assert_eq!(finding.suggestion, Some(Suggestion::Drop(vec![SampleId(0)])), "the copy in train goes");
+        assert_eq!((fact(&result, "groups_bytes"), result.flagged, result.population), (1, 1, 2));
+    }
+
+    #[test]
+    fn rungs_are_ordered_by_certainty_and_every_pair_is_listed() {
+        let scene = "
+            a | train | - | 1, 0    | Hello you
+            b | train | - | 1, 0.01 | Hello there
+            c | train | - | 1, 0.02 | Hello, dear
+            d | test  | - | 1, 0    | hello YOU
+            e | test  | - | 1, 0.01 | Hi";
+        let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.99");
+        assert_eq!(
+            messages(&result),
+            [
+                "d a b c: a sample of test has the same text but for case and white space as one of train; 2 more like it",
+                "e b c a: a sample of test is close to one of train: cosine 1.000; 2 more like it",
+            ]
+        );
+        // d with b and c, e with a, b and c; d and a are one identity group.
+        assert_eq!(fact(&result, "near_pairs"), 5);
+    }
+
+    #[test]
+    fn a_validation_sample_in_test_is_a_leak_and_a_train_sample_in_train_is_none() {
+        let scene = "a | train | - | 1, 0 | x\nb | train | - | 1, 0 | x\nc | validation | - | 0, 1 | y\nd | test | - | 0, 1 | y";
+        let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.9");
+        assert_eq!(messages(&result), ["d c: a sample of test has the same bytes as one of validation"]);
+        assert_eq!(result.findings[0].severity, Severity::Medium);
+    }
+
+    #[test]
+    fn splits_that_share_nothing_do_not_leak() {
+        let result = Scene::parse("a | train | - | 1, 0\nb | test | - | 0, 1").run("split-leak", "min_cosine = 0.9");
+        assert!(result.findings.is_empty());
+    }
+}
