@@ -10,6 +10,9 @@ pub trait Progress: Send + Sync {
 pub trait Task: Send + Sync {
     /// Counts `n` more items as done.
     fn advance(&self, n: u64);
+
+    /// Says how many items there will be in all, as far as is known by now.
+    fn expect(&self, total: u64);
 }
 
 /// Shows nothing.
@@ -24,4 +27,6 @@ impl Progress for NoProgress {
 
 impl Task for NoProgress {
     fn advance(&self, _n: u64) {}
+
+    fn expect(&self, _total: u64) {}
 }

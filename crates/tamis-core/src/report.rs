@@ -112,9 +112,9 @@ pub struct Report<'a> {
     /// The run's seed.
     pub seed: u64,
     /// Every check, in registry order.
-    pub checks: Vec<CheckReport>,
+    pub checks: &'a [CheckReport],
     /// Seconds per stage.
-    pub timing: Vec<StageTime>,
+    pub timing: &'a [StageTime],
     /// Where the record was written.
     pub out: PathBuf,
 }

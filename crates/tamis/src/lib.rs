@@ -1,1 +1,23 @@
-//! placeholder
+//! tamis audits a dataset before somebody trains or evaluates on it: what is in it twice, what leaked from train into
+//! test, which labels are wrong, what does not belong.
+//!
+//! Start at [`audit::run`]. It goes the way of the data: `ingest` reads, hashes and embeds in one pass; `joins` plans and
+//! runs the joins that the chosen checks need; the checks run on what they declared; [`output`] writes the record.
+//! [`config`] resolves flags and the configuration file once, and everything below gets it passed.
+//!
+//! The crates behind it can be used alone: `tamis_labels` on plain arrays, `tamis_neighbors` on unit vectors,
+//! `tamis_data` to read, `tamis_embed` to embed.
+
+pub mod audit;
+
+pub mod config;
+
+pub mod ingest;
+
+mod joins;
+
+pub mod models;
+
+pub mod output;
+
+pub mod dry_run;

@@ -1,1 +1,30 @@
-fn main(){}
+//! The command `tamis`: arguments in, report out, exit code by what was found.
+
+mod args;
+
+mod commands;
+
+mod exit;
+
+mod progress;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+use crate::exit::ExitStatus;
+
+fn main() -> std::process::ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::usage(&error).into(),
+    };
+    exit::log_to_stderr(args.verbose);
+    let done = match args.command {
+        Command::Audit(args) => commands::audit::run(args),
+        Command::Embed(args) => commands::embed::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Doctor => commands::doctor::run(),
+        Command::Completions(args) => commands::completions::run(&args),
+    };
+    done.unwrap_or_else(|error| ExitStatus::of_error(&error)).into()
+}

@@ -64,23 +64,25 @@ fn finding(star: &Star, embeddings: &Embeddings) -> Finding {
     let truncated = star.members.iter().map(|(id, _)| *id).chain([star.leader]).any(|id| embeddings.is_truncated(id));
     let members: Vec<SampleId> = star.members.iter().map(|(id, _)| *id).collect();
     let best = star.members.first().map_or(0.0, |(_, cosine)| *cosine);
-    let what = if members.len() == 1 { "is close to another sample" } else { "are close to one sample" };
-    let beginning = if truncated { ", by the beginning of the text that the model reads" } else { "" };
+    let message = match (members.len(), truncated) {
+        (1, false) => format!("close to another sample: cosine {best:.3}"),
+        (1, true) => format!("begins like another sample: cosine {best:.3}"),
+        (n, false) => format!("{n} samples are close to one: cosine up to {best:.3}"),
+        (n, true) => format!("{n} samples begin like one: cosine up to {best:.3}"),
+    };
     let evidence = star.members.iter().map(|(id, cosine)| Evidence::new().with("key", *id).with("cosine", *cosine));
     Finding {
         severity: Severity::Low,
         confidence: if truncated { Confidence::Low } else { Confidence::Medium },
         score: f64::from(best),
-        message: format!(
-            "{} {what}: cosine {best:.3}{beginning}",
-            if members.len() == 1 { "it".to_owned() } else { format!("{} samples", members.len()) }
-        ),
+        message,
         samples: members.iter().copied().chain([star.leader]).collect(),
         evidence: Evidence::new()
             .with("keep", star.leader)
             .with("members", evidence.collect::<Vec<_>>())
             .with("truncated", truncated),
-        suggestion: Some(Suggestion::Drop(members)),
+        // The rest of a longer text is unknown: nothing is proposed to be dropped for its beginning.
+        suggestion: Some(if truncated { Suggestion::Review } else { Suggestion::Drop(members) }),
     }
 }
 
@@ -93,7 +95,7 @@ mod tests {
     fn close_samples_are_a_star_around_a_kept_one() {
         let scene = "a | t | - | 1, 0\nb | t | - | 1, 0.01\nc | t | - | 1, -0.01\nd | t | - | 0, 1";
         let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.999");
-        assert_eq!(messages(&result), ["b c a: 2 samples are close to one sample: cosine 1.000"]);
+        assert_eq!(messages(&result), ["b c a: 2 samples are close to one: cosine up to 1.000"]);
         assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1), SampleId(2)])));
         assert_eq!((fact(&result, "stars"), fact(&result, "pairs"), result.flagged), (1, 3, 3));
     }
@@ -115,6 +117,7 @@ mod tests {
         let scene = "a | t | - | 1, 0 | x\nb | t | - | 1, 0 | y | truncated";
         let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.9");
         assert_eq!(result.findings[0].confidence, Confidence::Low);
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Review));
         assert!(result.notes.iter().any(|note| note.contains("only their beginning")), "{:?}", result.notes);
     }
 }

@@ -1,0 +1,304 @@
+//! The Parquet files of an audit: samples, pairs and findings, for DuckDB, polars or pandas.
+//!
+//! Files are compressed by zstd and written in row groups of bounded size. Column names and types are the wire format,
+//! version 1; a column is only ever added.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use tamis_core::{CheckReport, Dataset, IdentityLevel, Outcome, Pair, PairSet, Report, SampleId, State};
+
+use crate::atomic;
+
+/// Rows that are put together in memory at once.
+const BATCH_ROWS: usize = 8192;
+
+/// A file of the audit could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The file system said no.
+    #[error("cannot write the file")]
+    Io(#[from] io::Error),
+    /// Columns do not fit together: a bug.
+    #[error("cannot put rows together")]
+    Arrow(#[from] ArrowError),
+    /// The Parquet writer said no.
+    #[error("cannot write Parquet")]
+    Parquet(#[from] ParquetError),
+}
+
+/// One row of `findings.parquet`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FindingRow {
+    /// Id of the check.
+    pub check: String,
+    /// How bad: `info`, `low`, `medium` or `high`.
+    pub severity: String,
+    /// How sure: `low`, `medium` or `high`.
+    pub confidence: String,
+    /// The check's own number.
+    pub score: f64,
+    /// Keys of the samples, the one to act on first.
+    pub keys: Vec<String>,
+    /// One sentence for a person.
+    pub message: String,
+    /// What it rests on, a JSON object.
+    pub evidence_json: String,
+    /// What could be done, a JSON object.
+    pub suggestion_json: Option<String>,
+    /// Stable across runs.
+    pub fingerprint: String,
+}
+
+/// Writes `samples.parquet`: one row a sample, in reading order.
+///
+/// Columns: `key file row split label state note`, one `identity_` column for each level in hexadecimal, `leader` (key of
+/// the first sample with the same letters and digits; its own where there is none). Then for each check its score, where
+/// it has one, and whether a finding names the sample; null where the check did not run. Last the user's own columns, as
+/// `column.<name>`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_samples(path: &Path, report: &Report<'_>) -> Result<(), ArtifactError> {
+    let checks = check_columns(report);
+    let mut fields: Vec<Field> =
+        SAMPLE_FIELDS.iter().map(|(name, kind, nullable)| Field::new(*name, kind.clone(), *nullable)).collect();
+    for check in &checks {
+        fields.extend(check.score.as_ref().map(|(name, _)| Field::new(name, DataType::Float32, true)));
+        fields.push(Field::new(&check.name, DataType::Boolean, true));
+    }
+    for column in report.dataset.columns() {
+        fields.push(Field::new(format!("column.{}", column.name), DataType::Utf8, true));
+    }
+    let ids: Vec<SampleId> = report.dataset.ids().collect();
+    let batches = ids.chunks(BATCH_ROWS).map(|ids| {
+        let mut columns = sample_columns(report, ids);
+        for check in &checks {
+            columns.extend(check.score.as_ref().map(|(_, values)| scores(values, ids)));
+            columns.push(check.flags(ids));
+        }
+        for column in report.dataset.columns() {
+            let values = ids.iter().map(|id| column.get(*id));
+            columns.push(Arc::new(values.collect::<StringArray>()));
+        }
+        columns
+    });
+    write(path, fields, batches)
+}
+
+/// Writes `pairs.parquet`: one row a pair, in the order of the report.
+///
+/// Columns: `a_key b_key a_split b_split kind similarity verified rung score`. No pair is verified yet: `verified` is
+/// false, and `rung` and `score` are null.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_pairs(path: &Path, report: &Report<'_>) -> Result<(), ArtifactError> {
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    let fields = vec![
+        text("a_key"),
+        text("b_key"),
+        text("a_split"),
+        text("b_split"),
+        text("kind"),
+        Field::new("similarity", DataType::Float32, false),
+        Field::new("verified", DataType::Boolean, false),
+        Field::new("rung", DataType::Utf8, true),
+        Field::new("score", DataType::Float32, true),
+    ];
+    let sets = report.pairs.iter().copied();
+    let batches = sets.flat_map(|set| set.pairs.chunks(BATCH_ROWS).map(move |pairs| (set, pairs)));
+    write(path, fields, batches.map(|(set, pairs)| pair_columns(report.dataset, set, pairs)))
+}
+
+/// Writes `findings.parquet`: one row a finding, in the order given.
+///
+/// Columns: `check severity confidence score samples message evidence suggestion fingerprint`; `samples` is a list of
+/// keys, `evidence` and `suggestion` are JSON.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_findings(path: &Path, rows: &[FindingRow]) -> Result<(), ArtifactError> {
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    let item = Arc::new(Field::new("item", DataType::Utf8, false));
+    let fields = vec![
+        text("check"),
+        text("severity"),
+        text("confidence"),
+        Field::new("score", DataType::Float64, false),
+        Field::new("samples", DataType::List(Arc::clone(&item)), false),
+        text("message"),
+        text("evidence"),
+        Field::new("suggestion", DataType::Utf8, true),
+        text("fingerprint"),
+    ];
+    let batches = rows.chunks(BATCH_ROWS).map(|rows| {
+        let text = |of: fn(&FindingRow) -> &str| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>())
+        };
+        let mut samples = ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(&item));
+        for row in rows {
+            samples.append_value(row.keys.iter().map(Some));
+        }
+        vec![
+            text(|it| &it.check),
+            text(|it| &it.severity),
+            text(|it| &it.confidence),
+            Arc::new(rows.iter().map(|it| it.score).collect::<Float64Array>()),
+            Arc::new(samples.finish()),
+            text(|it| &it.message),
+            text(|it| &it.evidence_json),
+            Arc::new(rows.iter().map(|it| it.suggestion_json.as_deref()).collect::<StringArray>()),
+            text(|it| &it.fingerprint),
+        ]
+    });
+    write(path, fields, batches)
+}
+
+/// Name, type and nullability of the columns that every `samples.parquet` has.
+const SAMPLE_FIELDS: [(&str, DataType, bool); 11] = [
+    ("key", DataType::Utf8, false),
+    ("file", DataType::Utf8, false),
+    ("row", DataType::Int64, true),
+    ("split", DataType::Utf8, false),
+    ("label", DataType::Utf8, true),
+    ("state", DataType::Utf8, false),
+    ("note", DataType::Utf8, true),
+    ("identity_bytes", DataType::Utf8, true),
+    ("identity_folded", DataType::Utf8, true),
+    ("identity_alphanumeric", DataType::Utf8, true),
+    ("leader", DataType::Utf8, false),
+];
+
+/// The columns of [`SAMPLE_FIELDS`] for some samples.
+fn sample_columns(report: &Report<'_>, ids: &[SampleId]) -> Vec<ArrayRef> {
+    let dataset = report.dataset;
+    let text = |of: &dyn Fn(SampleId) -> Option<String>| -> ArrayRef {
+        Arc::new(ids.iter().map(|id| of(*id)).collect::<StringArray>())
+    };
+    let row = |id: &SampleId| dataset.sample(*id).origin.row.and_then(|row| i64::try_from(row).ok());
+    let identity = |level| text(&|id| report.fingerprints.digest(id, level).map(|it| it.to_hex()));
+    let groups = &report.identity[IdentityLevel::Alphanumeric as usize];
+    let [bytes, folded, alphanumeric] = IdentityLevel::ALL.map(identity);
+    vec![
+        text(&|id| Some(dataset.key(id).to_owned())),
+        text(&|id| Some(dataset.path(id).to_string_lossy().into_owned())),
+        Arc::new(ids.iter().map(row).collect::<Int64Array>()),
+        text(&|id| Some(dataset.split_name(id).to_owned())),
+        text(&|id| dataset.label_name(id).map(str::to_owned)),
+        text(&|id| Some(state_name(&dataset.sample(id).state).to_owned())),
+        text(&|id| note(dataset, id)),
+        bytes,
+        folded,
+        alphanumeric,
+        text(&|id| Some(dataset.key(groups.leader(id)).to_owned())),
+    ]
+}
+
+fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Empty => "empty",
+        State::Unreadable(_) => "unreadable",
+    }
+}
+
+/// Why a sample is unreadable, and what was noticed while reading it.
+fn note(dataset: &Dataset, id: SampleId) -> Option<String> {
+    let sample = dataset.sample(id);
+    match (&sample.state, &sample.note) {
+        (State::Unreadable(reason), Some(note)) => Some(format!("{reason}; {note}")),
+        (State::Unreadable(reason), None) => Some(reason.clone()),
+        (_, note) => note.clone(),
+    }
+}
+
+/// What one check says of every sample.
+struct CheckColumns<'a> {
+    name: String,
+    score: Option<(String, &'a [f32])>,
+    /// `None` where the check did not run.
+    flagged: Option<BTreeSet<SampleId>>,
+}
+
+/// The columns of all checks, under names of their own.
+fn check_columns<'a>(report: &'a Report<'_>) -> Vec<CheckColumns<'a>> {
+    let mut taken: BTreeSet<String> = SAMPLE_FIELDS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    taken.extend(report.checks.iter().map(flag_name));
+    let mut columns = Vec::with_capacity(report.checks.len());
+    for check in report.checks.iter() {
+        let result = match &check.outcome {
+            Outcome::Ran(result) => Some(result),
+            Outcome::Skipped(_) | Outcome::Failed(_) => None,
+        };
+        let score = result.and_then(|it| it.scores.as_ref()).map(|scores| {
+            let mut name = scores.name.to_owned();
+            while !taken.insert(name.clone()) {
+                name.push_str("_score");
+            }
+            (name, scores.values.as_slice())
+        });
+        let flagged = result.map(|it| it.findings.iter().flat_map(|finding| finding.samples.iter().copied()).collect());
+        columns.push(CheckColumns { name: flag_name(check), score, flagged });
+    }
+    columns
+}
+
+fn flag_name(check: &CheckReport) -> String {
+    check.info.id.replace('-', "_")
+}
+
+impl CheckColumns<'_> {
+    fn flags(&self, ids: &[SampleId]) -> ArrayRef {
+        let flag = |id: &SampleId| self.flagged.as_ref().map(|it| it.contains(id));
+        Arc::new(ids.iter().map(flag).collect::<BooleanArray>())
+    }
+}
+
+/// NaN, where a check says nothing, becomes null.
+fn scores(values: &[f32], ids: &[SampleId]) -> ArrayRef {
+    let score = |id: &SampleId| values.get(id.idx()).copied().filter(|it| !it.is_nan());
+    Arc::new(ids.iter().map(score).collect::<Float32Array>())
+}
+
+fn pair_columns(dataset: &Dataset, set: &PairSet, pairs: &[Pair]) -> Vec<ArrayRef> {
+    let text = |of: &dyn Fn(&Pair) -> String| -> ArrayRef {
+        Arc::new(pairs.iter().map(|it| Some(of(it))).collect::<StringArray>())
+    };
+    vec![
+        text(&|it| dataset.key(it.a).to_owned()),
+        text(&|it| dataset.key(it.b).to_owned()),
+        text(&|it| dataset.split_name(it.a).to_owned()),
+        text(&|it| dataset.split_name(it.b).to_owned()),
+        text(&|_| set.kind.id().to_owned()),
+        Arc::new(pairs.iter().map(|it| it.similarity).collect::<Float32Array>()),
+        Arc::new(pairs.iter().map(|_| Some(false)).collect::<BooleanArray>()),
+        Arc::new(StringArray::new_null(pairs.len())),
+        Arc::new(Float32Array::new_null(pairs.len())),
+    ]
+}
+
+fn write(path: &Path, fields: Vec<Field>, batches: impl Iterator<Item = Vec<ArrayRef>>) -> Result<(), ArtifactError> {
+    let schema = Arc::new(Schema::new(fields));
+    let level = ZstdLevel::default();
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+    atomic::write(path, |file: &mut File| {
+        let mut writer = ArrowWriter::try_new(&mut *file, Arc::clone(&schema), Some(properties))?;
+        for columns in batches {
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
+        }
+        writer.close()?;
+        Ok(())
+    })
+}

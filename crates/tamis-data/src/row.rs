@@ -1,0 +1,117 @@
+//! One row of a table as the formats hand it over: named cells, still without meaning.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// Text together with the bytes it was read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// The text; invalid UTF-8 is replaced by U+FFFD.
+    pub text: String,
+    /// The bytes, where they are not those of `text`.
+    pub raw: Option<Vec<u8>>,
+    /// Whether invalid UTF-8 was replaced.
+    pub mended: bool,
+}
+
+impl Text {
+    /// Text that was read as it stands.
+    #[must_use]
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), raw: None, mended: false }
+    }
+
+    /// The bytes that the identity of the sample rests on.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.raw.as_deref().unwrap_or(self.text.as_bytes())
+    }
+}
+
+/// The value of one column in one row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// No value.
+    Null,
+    /// A string.
+    Text(Text),
+    /// A number or a truth value, as JSON writes it.
+    Scalar(String),
+    /// A list or an object.
+    Nested(Value),
+}
+
+impl Cell {
+    /// Takes over a JSON value.
+    #[must_use]
+    pub fn from_json(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) | Value::Number(_) => Self::Scalar(value.to_string()),
+            Value::String(text) => Self::Text(Text::plain(text)),
+            Value::Array(_) | Value::Object(_) => Self::Nested(value),
+        }
+    }
+
+    /// What it is, with its article, as error messages say it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Text(_) => "a string",
+            Self::Scalar(text) if text == "true" || text == "false" => "a truth value",
+            Self::Scalar(_) => "a number",
+            Self::Nested(Value::Array(_)) => "a list",
+            Self::Nested(_) => "an object",
+        }
+    }
+
+    /// The value as one line of metadata: strings as they are, nested values as JSON, `None` for null.
+    #[must_use]
+    pub fn into_metadata(self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::Text(text) => Some(text.text),
+            Self::Scalar(text) => Some(text),
+            Self::Nested(value) => Some(value.to_string()),
+        }
+    }
+}
+
+/// One decoded row.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// Columns in the order of the input.
+    pub cells: Vec<(Arc<str>, Cell)>,
+    /// Hash of the whole file, where the file is the row.
+    pub file_hash: Option<String>,
+}
+
+/// Turns what was cut from a file into a row, or says what is wrong with it and what was expected.
+pub type Decode = Box<dyn FnOnce() -> Result<Row, String> + Send>;
+
+/// A row as it was cut from its file; decoding it is left to a pool of threads.
+pub struct RawRow {
+    /// One-based line or record; `None` where the file is the row.
+    pub row: Option<u64>,
+    /// About how much memory the row takes.
+    pub size_bytes: usize,
+    /// Decodes it.
+    pub decode: Decode,
+}
+
+impl RawRow {
+    /// A row that is known to be bad; `reason` says what was found and what was expected.
+    #[must_use]
+    pub fn bad(row: Option<u64>, reason: String) -> Self {
+        Self { row, size_bytes: 0, decode: Box::new(|| Err(reason)) }
+    }
+}
+
+impl fmt::Debug for RawRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRow").field("row", &self.row).field("size_bytes", &self.size_bytes).finish_non_exhaustive()
+    }
+}

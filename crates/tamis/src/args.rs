@@ -1,0 +1,137 @@
+//! What can be typed. Meaning is given to it in `tamis::config` and in the commands.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use tamis_core::Severity;
+use tamis_data::FORMATS;
+use tamis_report::RENDERERS;
+
+/// Audits a dataset before somebody trains or evaluates on it.
+#[derive(Debug, clap::Parser)]
+#[command(name = "tamis", version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say more on stderr; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Finds duplicates, leaks, wrong labels and outliers, and writes a report.
+    Audit(AuditArgs),
+    /// Embeds texts and writes their vectors as .npy.
+    Embed(EmbedArgs),
+    /// Prints the page of a check: what it does, how, and when it is wrong.
+    Explain(ExplainArgs),
+    /// Shows version, threads, device and models, and tries them.
+    Doctor,
+    /// Prints completions for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// What to read and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadArgs {
+    /// Files or folders; `SPLIT=PATH` puts a path into a split.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// Reads all inputs as one format instead of telling it from their content.
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(FORMATS.iter().map(|format| format.id())))]
+    pub(crate) from: Option<String>,
+    /// Column that is the text; several are joined by a line break.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub(crate) text: Vec<String>,
+    /// Column that is the label.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// Column that is the split.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) split: Option<String>,
+    /// Column that is the key of a sample.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) id: Option<String>,
+    /// File or folder that is trained on.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) train: Vec<PathBuf>,
+    /// File or folder that choices are made on.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) validation: Vec<PathBuf>,
+    /// File or folder that is evaluated on.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) test: Vec<PathBuf>,
+    /// Model: a folder in hub layout, or the name of a bundled one.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Threads; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Configuration file; the default is tamis.toml, then pyproject.toml, in the working folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Shows no progress.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `tamis audit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Folder for the record; it is replaced file by file. [default: tamis-out]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Runs these checks only.
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Leaves these checks out.
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
+    /// Sets an option of a check: CHECK.OPTION=VALUE.
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) set: Vec<String>,
+    /// How the report is printed. [default: full]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
+    pub(crate) format: Option<String>,
+    /// Exits with 1 on findings of this severity and above. [default: high]
+    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::id)))]
+    pub(crate) fail_on: Option<String>,
+    /// Exits with 0 whatever is found.
+    #[arg(long)]
+    pub(crate) exit_zero: bool,
+    /// Seed of all random choices. [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Says what an audit would read, do and cost, and writes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Arguments of `tamis embed`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EmbedArgs {
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// File for the vectors: f32, shape (samples, dim), in reading order; NaN where a sample has no text.
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) out: PathBuf,
+}
+
+/// Arguments of `tamis explain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The check; without it all checks are listed.
+    pub(crate) check: Option<String>,
+}
+
+/// Arguments of `tamis completions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}

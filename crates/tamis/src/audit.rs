@@ -1,0 +1,309 @@
+//! One audit from paths to a report.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tamis_checks::{CHECKS, CheckDef};
+use tamis_core::{
+    Check, CheckContext, CheckReport, DeviceFacts, Embeddings, Evidence, IdentityGroups, IdentityLevel, Need, Outcome,
+    Progress, Report, SplitRole, StageTime, Value,
+};
+use tamis_data::{Input, ReadOptions, Reader};
+use tamis_embed::{ModelFiles, TextModel};
+
+use crate::ingest::{IngestError, Ingested, ingest};
+use crate::joins::{Joined, Joins};
+
+/// What to audit and how; the meaning of every flag and key of the configuration, resolved.
+#[derive(Debug)]
+pub struct AuditOptions {
+    /// What to read.
+    pub inputs: Vec<Input>,
+    /// How to read it.
+    pub read: ReadOptions,
+    /// Where the record goes.
+    pub out: PathBuf,
+    /// Name of the model, as it was given.
+    pub model_name: String,
+    /// Its files.
+    pub model: ModelFiles,
+    /// Checks with their options, in registry order.
+    pub checks: Vec<Box<dyn Check>>,
+    /// The run's seed.
+    pub seed: u64,
+    /// The command line, for the record.
+    pub command: Vec<String>,
+}
+
+/// An audit that could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// Reading or embedding failed.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The model cannot be used.
+    #[error("cannot load the model")]
+    Model(#[from] tamis_embed::ModelError),
+    /// The folder for the record cannot be made.
+    #[error("cannot make the folder {path}")]
+    Out {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl From<tamis_data::ReadError> for AuditError {
+    fn from(error: tamis_data::ReadError) -> Self {
+        Self::Ingest(error.into())
+    }
+}
+
+/// A finished audit: everything that a [`Report`] lends.
+#[derive(Debug)]
+pub struct Audit {
+    ingested: Ingested,
+    identity: [IdentityGroups; 3],
+    joined: Joined,
+    checks: Vec<CheckReport>,
+    model: Option<TextModel>,
+    config: Evidence,
+    command: Vec<String>,
+    seed: u64,
+    timing: Vec<StageTime>,
+    out: PathBuf,
+}
+
+/// Reads, embeds, joins and checks.
+///
+/// # Errors
+/// When nothing can be read, the model cannot be used, or a resource is exhausted. Bad rows are findings, and a check that
+/// fails is an outcome.
+pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, AuditError> {
+    let config = effective_config(&options);
+    let reader = Reader::open(&options.inputs, &options.read)?;
+    std::fs::create_dir_all(&options.out).map_err(|source| AuditError::Out { path: options.out.clone(), source })?;
+    let mut watch = Stopwatch::default();
+    let needs: Vec<Need> = options.checks.iter().flat_map(|check| check.needs()).collect();
+    let model = match needs.contains(&Need::Embeddings) {
+        true => Some(watch.time("load model", || (1, TextModel::load(&options.model)))?),
+        false => None,
+    };
+    let ingested = ingest(reader, model.as_ref(), &options.out, progress)?;
+    let n = ingested.dataset.len();
+    watch.add("read", n, ingested.read_time.as_secs_f64());
+    if model.is_some() {
+        watch.add("embed", ingested.n_embedded, ingested.embed_time.as_secs_f64());
+    }
+    let identity = watch
+        .time("group", || (n, IdentityLevel::ALL.map(|level| ingested.fingerprints.groups(&ingested.dataset, level))));
+    let lacks = Lacks::of(&ingested);
+    let runnable = options.checks.iter().filter(|check| lacks.reason(&***check).is_none());
+    let needs: Vec<Need> = runnable.flat_map(|check| check.needs()).collect();
+    let joined = match (&ingested.embeddings, &model) {
+        (Some(embeddings), Some(model)) => watch.time("join", || {
+            let joins = Joins {
+                dataset: &ingested.dataset,
+                identity: &identity[2],
+                embeddings,
+                manifest: model.manifest(),
+                progress,
+            };
+            (n, joins.run(&needs))
+        }),
+        _ => Joined::default(),
+    };
+    let task = progress.begin("checking", Some(options.checks.len() as u64), "checks");
+    let mut checks = Vec::new();
+    for check in &options.checks {
+        let outcome = match lacks.reason(&**check) {
+            Some(reason) => Outcome::Skipped(reason),
+            None => watch.time(&format!("check {}", check.info().id), || {
+                (n, run_check(&**check, &ingested, &identity, &joined, options.seed))
+            }),
+        };
+        checks.push(CheckReport { info: check.info(), outcome });
+        task.advance(1);
+    }
+    let (command, seed, out) = (options.command, options.seed, options.out);
+    Ok(Audit { ingested, identity, joined, checks, model, config, command, seed, timing: watch.stages, out })
+}
+
+impl Audit {
+    /// All that outputs get to see.
+    #[must_use]
+    pub fn report(&self) -> Report<'_> {
+        Report {
+            version: env!("CARGO_PKG_VERSION"),
+            command: self.command.clone(),
+            config: self.config.clone(),
+            notes: self.ingested.notes.clone(),
+            dataset: &self.ingested.dataset,
+            texts: &self.ingested.texts,
+            fingerprints: &self.ingested.fingerprints,
+            identity: &self.identity,
+            pairs: self.joined.pairs.iter().map(|(_, _, pairs)| pairs).collect(),
+            model: self.model.as_ref().map(TextModel::facts),
+            device: self.model.as_ref().map(|_| DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
+            seed: self.seed,
+            checks: &self.checks,
+            timing: &self.timing,
+            out: self.out.clone(),
+        }
+    }
+
+    /// Seconds per stage, to which writing is added.
+    pub fn add_time(&mut self, stage: &str, rows: usize, seconds: f64) {
+        self.timing.push(StageTime { stage: stage.to_owned(), rows, seconds, reused: 0 });
+    }
+}
+
+/// The definition of a check by its id.
+#[must_use]
+pub fn check_def(id: &str) -> Option<&'static CheckDef> {
+    CHECKS.iter().copied().find(|def| def.info.id == id)
+}
+
+/// What a dataset has not, so that checks are skipped with a reason.
+#[derive(Debug)]
+pub(crate) struct Lacks {
+    labels: Option<String>,
+    splits: Option<String>,
+    embeddings: Option<String>,
+}
+
+impl Lacks {
+    pub(crate) fn of(ingested: &Ingested) -> Self {
+        let dataset = &ingested.dataset;
+        let labels = match dataset.label_names() {
+            [] => Some("the samples have no labels (name a column with --label)".to_owned()),
+            [only] => Some(format!("all labeled samples have the same label, `{only}`")),
+            _ => None,
+        };
+        let mut roles: Vec<SplitRole> =
+            dataset.ok_ids().map(|id| dataset.split_role(dataset.sample(id).split)).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        let splits = (roles.len() < 2).then(|| {
+            let names = dataset.split_names().join(", ");
+            format!(
+                "there is no split to be evaluated on beside one to train on: {names} (use --train PATH --test PATH)"
+            )
+        });
+        let n_vectors = ingested.embeddings.as_ref().map_or(0, |embeddings: &Embeddings| embeddings.rows().nrows());
+        let embeddings = (n_vectors < 2).then(|| format!("there is nothing to compare: distinct texts: {n_vectors}"));
+        Self { labels, splits, embeddings }
+    }
+
+    /// Takes it that there will be vectors.
+    pub(crate) fn assume_embeddings(&mut self) {
+        self.embeddings = None;
+    }
+
+    /// Why `check` cannot run, if so.
+    pub(crate) fn reason(&self, check: &dyn Check) -> Option<String> {
+        let lack = |need: Need| match need {
+            Need::Labels => self.labels.clone(),
+            Need::Splits => self.splits.clone(),
+            Need::Embeddings | Need::Neighbors(_) | Need::Pairs { .. } => self.embeddings.clone(),
+            _ => None,
+        };
+        check.needs().into_iter().find_map(lack)
+    }
+}
+
+fn run_check(
+    check: &dyn Check,
+    ingested: &Ingested,
+    identity: &[IdentityGroups; 3],
+    joined: &Joined,
+    seed: u64,
+) -> Outcome {
+    let seed = derive_seed(seed, check.info().id);
+    let mut cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, identity, seed);
+    for need in check.needs() {
+        match need {
+            Need::Embeddings => {
+                if let Some(embeddings) = &ingested.embeddings {
+                    cx = cx.with_embeddings(embeddings);
+                }
+            }
+            Need::Neighbors(_) => {
+                if let Some(neighbors) = &joined.neighbors {
+                    cx = cx.with_neighbors(neighbors);
+                }
+            }
+            Need::Pairs { search, min } => {
+                if let Some((_, _, pairs)) = joined.pairs.iter().find(|it| (it.0, it.1) == (search, min)) {
+                    cx = cx.with_pairs(search, min, pairs);
+                }
+            }
+            _ => {}
+        }
+    }
+    match check.run(&cx) {
+        Ok(result) => Outcome::Ran(result),
+        Err(error) => Outcome::Failed(chain(&*error)),
+    }
+}
+
+/// A seed of its own for each check, so that adding a check changes no other: FNV-1a of the id over the run's seed.
+fn derive_seed(seed: u64, id: &str) -> u64 {
+    id.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn effective_config(options: &AuditOptions) -> Evidence {
+    let path = |path: &Path| Value::from(path.display().to_string());
+    let inputs = options.inputs.iter().map(|input| {
+        let split = input.split.as_ref().map_or("from the data", |(name, _)| name);
+        Value::from(Evidence::new().with("path", path(&input.path)).with("split", split))
+    });
+    let or_guessed = |option: &Option<String>| Value::from(option.as_deref().unwrap_or("guessed"));
+    let text = if options.read.text.is_empty() { "guessed".to_owned() } else { options.read.text.join(",") };
+    let checks = options
+        .checks
+        .iter()
+        .map(|check| Value::from(Evidence::new().with("id", check.info().id).with("options", check.options())));
+    Evidence::new()
+        .with("inputs", inputs.collect::<Vec<_>>())
+        .with("from", or_guessed(&options.read.from))
+        .with("text", text)
+        .with("label", or_guessed(&options.read.label))
+        .with("split", or_guessed(&options.read.split))
+        .with("id", or_guessed(&options.read.id))
+        .with("model", options.model_name.as_str())
+        .with("checks", checks.collect::<Vec<_>>())
+}
+
+/// Takes the time of stages.
+#[derive(Debug, Default)]
+struct Stopwatch {
+    stages: Vec<StageTime>,
+}
+
+impl Stopwatch {
+    /// Runs `work`, which also says how many items went through.
+    fn time<T>(&mut self, stage: &str, work: impl FnOnce() -> (usize, T)) -> T {
+        let started = Instant::now();
+        let (rows, result) = work();
+        self.add(stage, rows, started.elapsed().as_secs_f64());
+        result
+    }
+
+    fn add(&mut self, stage: &str, rows: usize, seconds: f64) {
+        self.stages.push(StageTime { stage: stage.to_owned(), rows, seconds, reused: 0 });
+    }
+}

@@ -1,0 +1,74 @@
+//! One file per command.
+
+use std::path::PathBuf;
+
+use tamis::config::FileConfig;
+use tamis_core::SplitRole;
+use tamis_data::{Input, ReadOptions};
+
+use crate::args::ReadArgs;
+use crate::exit::Usage;
+
+pub(crate) mod audit;
+
+pub(crate) mod completions;
+
+pub(crate) mod doctor;
+
+pub(crate) mod embed;
+
+pub(crate) mod explain;
+
+/// The inputs in the order they stand in: paths first, then `--train`, `--validation`, `--test`.
+fn inputs(args: &ReadArgs) -> anyhow::Result<Vec<Input>> {
+    let mut inputs: Vec<Input> = args.paths.iter().map(|text| input(text)).collect();
+    let roles = [
+        (&args.train, "train", SplitRole::Train),
+        (&args.validation, "validation", SplitRole::Validation),
+        (&args.test, "test", SplitRole::Test),
+    ];
+    for (paths, name, role) in roles {
+        let in_split = |path: &PathBuf| Input { path: path.clone(), split: Some((name.to_owned(), Some(role))) };
+        inputs.extend(paths.iter().map(in_split));
+    }
+    if inputs.is_empty() {
+        return Err(Usage("nothing to read: name a file or a folder, or use --train and --test".to_owned()).into());
+    }
+    Ok(inputs)
+}
+
+/// `PATH` or `SPLIT=PATH`; what exists under its whole name is a path.
+fn input(text: &str) -> Input {
+    let whole = PathBuf::from(text);
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    match text.split_once('=') {
+        Some((split, path)) if is_name(split) && !whole.exists() => {
+            Input { path: PathBuf::from(path), split: Some((split.to_owned(), None)) }
+        }
+        _ => Input { path: whole, split: None },
+    }
+}
+
+/// How to read: flags over the file.
+fn read_options(args: &ReadArgs, file: &FileConfig) -> ReadOptions {
+    let over = |flag: &Option<String>, file: &Option<String>| flag.clone().or_else(|| file.clone());
+    ReadOptions {
+        from: over(&args.from, &file.from),
+        text: if args.text.is_empty() { file.text.clone() } else { args.text.clone() },
+        label: over(&args.label, &file.label),
+        split: over(&args.split, &file.split),
+        id: over(&args.id, &file.id),
+    }
+}
+
+/// Sets up the thread pool of the whole run.
+fn set_threads(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<()> {
+    let threads = args.threads.or(file.threads).unwrap_or(0);
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+}
+
+/// The model's name: flag, file, default.
+fn model_name(args: &ReadArgs, file: &FileConfig) -> String {
+    let named = args.model.clone().or_else(|| file.model.clone());
+    named.unwrap_or_else(|| tamis::models::DEFAULT_TEXT_MODEL.to_owned())
+}

@@ -1,0 +1,143 @@
+//! `tamis audit`.
+
+use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use tamis::audit::{self, Audit, AuditOptions};
+use tamis::config::{self, FileConfig};
+use tamis::dry_run::{self, DryRun};
+use tamis::{models, output};
+use tamis_core::{Outcome, Severity};
+use tamis_report::{RENDERERS, RenderOptions};
+
+use super::{inputs, model_name, read_options, set_threads};
+use crate::args::AuditArgs;
+use crate::exit::{ExitStatus, Usage, print_to_stderr};
+use crate::progress::Bars;
+
+/// Audits, prints and writes.
+pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
+    let (file, _) = config::load(args.read.config.as_deref())?;
+    set_threads(&args.read, &file)?;
+    let fail_on = fail_on(&args, &file)?;
+    let format = args.format.clone().or_else(|| file.format.clone()).unwrap_or_else(|| RENDERERS[0].id().to_owned());
+    let renderer = tamis_report::find(&format).ok_or_else(|| Usage(format!("there is no format `{format}`")))?;
+    let bars = Bars::new(args.read.quiet);
+    let options = options(&args, &file)?;
+    if args.dry_run {
+        let dry_run = dry_run::dry_run(&options, &bars)?;
+        std::io::stdout().write_all(dry_run_text(&dry_run).as_bytes())?;
+        return Ok(ExitStatus::Clean);
+    }
+    let mut audit = audit::run(options, &bars)?;
+    let started = Instant::now();
+    output::write(&audit.report())?;
+    let n_findings = audit.report().findings().count();
+    audit.add_time("write", n_findings, started.elapsed().as_secs_f64());
+    output::write_audit(&audit.report())?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    renderer.render(&audit.report(), &render_options(), &mut out)?;
+    out.flush().context("cannot write the report")?;
+    Ok(status(&audit, fail_on, args.exit_zero))
+}
+
+fn options(args: &AuditArgs, file: &FileConfig) -> anyhow::Result<AuditOptions> {
+    let only = if args.only.is_empty() { &file.only } else { &args.only };
+    let skip = if args.skip.is_empty() { &file.skip } else { &args.skip };
+    let checks = config::checks(file, only, skip, &args.set)?;
+    if checks.is_empty() {
+        return Err(Usage("no check is left to run: --skip leaves out all that --only names".to_owned()).into());
+    }
+    let model_name = model_name(&args.read, file);
+    Ok(AuditOptions {
+        inputs: inputs(&args.read)?,
+        read: read_options(&args.read, file),
+        out: args.out.clone().or_else(|| file.out.clone()).unwrap_or_else(|| PathBuf::from("tamis-out")),
+        model: models::find(&model_name)?,
+        model_name,
+        checks,
+        seed: args.seed.or(file.seed).unwrap_or(0),
+        command: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+    })
+}
+
+fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
+    let named = args.fail_on.as_ref().or(file.fail_on.as_ref());
+    let Some(name) = named else { return Ok(Severity::High) };
+    let known = Severity::ALL.map(Severity::id).join(", ");
+    let found = Severity::ALL.into_iter().find(|severity| severity.id() == name);
+    found.ok_or_else(|| Usage(format!("fail_on is `{name}`, expected one of {known}")))
+}
+
+fn render_options() -> RenderOptions {
+    let stdout = std::io::stdout();
+    let mut options = RenderOptions::default();
+    if stdout.is_terminal() {
+        options.color = !config::no_color();
+        let width = usize::from(console::Term::stdout().size().1);
+        options.width = width.clamp(40, 120);
+    }
+    options
+}
+
+/// A check that failed beats findings.
+fn status(audit: &Audit, fail_on: Severity, exit_zero: bool) -> ExitStatus {
+    let report = audit.report();
+    let mut failed = false;
+    for check in report.checks {
+        if let Outcome::Failed(reason) = &check.outcome {
+            failed = true;
+            print_to_stderr(&format!("error: check {} failed: {reason}\n", check.info.id));
+        }
+    }
+    if failed {
+        return ExitStatus::Failed;
+    }
+    let found = report.worst().is_some_and(|worst| fail_on <= worst);
+    if found && !exit_zero { ExitStatus::Findings } else { ExitStatus::Clean }
+}
+
+fn dry_run_text(it: &DryRun) -> String {
+    let mut text = format!(
+        "samples            {}\ndistinct texts     {}\nreading            {} (measured)\nembedding          about {}\njoins              \
+         about {}\nmemory             about {}\nscratch on disk    {}\n",
+        it.n_samples,
+        it.n_distinct,
+        duration(it.read_seconds),
+        duration(it.embed_seconds),
+        duration(it.join_seconds),
+        bytes(it.memory_bytes),
+        bytes(it.scratch_bytes),
+    );
+    text.push_str("\nchecks\n");
+    for (id, skipped) in &it.checks {
+        let what =
+            skipped.as_ref().map_or_else(|| "would run".to_owned(), |reason| format!("would be skipped: {reason}"));
+        text.push_str(&format!("  {id:20} {what}\n"));
+    }
+    text.push_str("\nread as\n");
+    for note in &it.notes {
+        text.push_str(&format!("  {note}\n"));
+    }
+    text
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "under a second".to_owned(),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people, three digits")]
+fn bytes(n: u64) -> String {
+    match n as f64 {
+        n if n < 1e6 => format!("{:.0} kB", n / 1e3),
+        n if n < 1e9 => format!("{:.0} MB", n / 1e6),
+        n => format!("{:.1} GB", n / 1e9),
+    }
+}

@@ -1,0 +1,225 @@
+//! What flags and the configuration file mean: flags beat the file, the file beats the defaults.
+//!
+//! The file is `tamis.toml`, or `[tool.tamis]` of `pyproject.toml`, in the working folder. There is no environment layer:
+//! of the environment only `NO_COLOR` is read, and `RAYON_NUM_THREADS` by rayon itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tamis_checks::{BadOption, CHECKS};
+use tamis_core::Check;
+
+/// The configuration file. Unknown keys are errors.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// As `--from`.
+    pub from: Option<String>,
+    /// As `--text`.
+    pub text: Vec<String>,
+    /// As `--label`.
+    pub label: Option<String>,
+    /// As `--split`.
+    pub split: Option<String>,
+    /// As `--id`.
+    pub id: Option<String>,
+    /// As `--model`.
+    pub model: Option<String>,
+    /// As `--out`.
+    pub out: Option<PathBuf>,
+    /// As `--only`.
+    pub only: Vec<String>,
+    /// As `--skip`.
+    pub skip: Vec<String>,
+    /// As `--format`.
+    pub format: Option<String>,
+    /// As `--fail-on`.
+    pub fail_on: Option<String>,
+    /// As `--seed`.
+    pub seed: Option<u64>,
+    /// As `--threads`.
+    pub threads: Option<usize>,
+    /// Options of checks: `[checks.near-duplicate] min_cosine = 0.97`.
+    pub checks: BTreeMap<String, toml::Table>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path} is not a usable configuration: {reason}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        reason: String,
+    },
+    /// There is no such check.
+    #[error("there is no check `{name}`; checks: {known}")]
+    NoSuchCheck {
+        /// What was named.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A `--set` that is not `CHECK.OPTION=VALUE`.
+    #[error("`{text}` is not CHECK.OPTION=VALUE, e.g. near-duplicate.min_cosine=0.97")]
+    BadSet {
+        /// What was given.
+        text: String,
+    },
+    /// An option of a check is wrong.
+    #[error(transparent)]
+    Option(#[from] BadOption),
+}
+
+/// Reads `path`, or what there is in the working folder, or nothing; says where it was read from.
+///
+/// # Errors
+/// When a file is there and cannot be read or used.
+pub fn load(path: Option<&Path>) -> Result<(FileConfig, Option<PathBuf>), ConfigError> {
+    let (path, text) = match path {
+        Some(path) => (path.to_owned(), read(path)?),
+        None => match found()? {
+            Some(found) => found,
+            None => return Ok((FileConfig::default(), None)),
+        },
+    };
+    let is_pyproject = path.file_name().is_some_and(|name| name == "pyproject.toml");
+    let config = parse(&text, is_pyproject).map_err(|reason| ConfigError::Parse { path: path.clone(), reason })?;
+    match config {
+        Some(config) => Ok((config, Some(path))),
+        None => Ok((FileConfig::default(), None)),
+    }
+}
+
+/// `tamis.toml`, else `pyproject.toml`, with its text.
+fn found() -> Result<Option<(PathBuf, String)>, ConfigError> {
+    for name in ["tamis.toml", "pyproject.toml"] {
+        let path = PathBuf::from(name);
+        if path.is_file() {
+            let text = read(&path)?;
+            return Ok(Some((path, text)));
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// Parses a configuration; `None` for a `pyproject.toml` that says nothing of tamis.
+fn parse(text: &str, is_pyproject: bool) -> Result<Option<FileConfig>, String> {
+    let reason = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+    if !is_pyproject {
+        return toml::from_str(text).map(Some).map_err(reason);
+    }
+    let table: toml::Table = toml::from_str(text).map_err(reason)?;
+    let tool = table.get("tool").and_then(|tool| tool.get("tamis"));
+    tool.map(|tool| FileConfig::deserialize(tool.clone()).map_err(reason)).transpose()
+}
+
+/// Builds the checks to run, in registry order: those in `only` (all where it is empty) less those in `skip`, with the
+/// options of the file and, over them, of `set`.
+///
+/// # Errors
+/// When a check does not exist or an option does not fit.
+pub fn checks(
+    file: &FileConfig,
+    only: &[String],
+    skip: &[String],
+    set: &[String],
+) -> Result<Vec<Box<dyn Check>>, ConfigError> {
+    let mut options = file.checks.clone();
+    for text in set {
+        let (check, option, value) = parse_set(text)?;
+        options.entry(check).or_default().insert(option, value);
+    }
+    let named = only.iter().chain(skip).chain(options.keys());
+    for name in named {
+        known(name)?;
+    }
+    let wanted = |id: &str| (only.is_empty() || only.iter().any(|it| it == id)) && !skip.iter().any(|it| it == id);
+    let mut checks = Vec::new();
+    for def in CHECKS {
+        let table = options.remove(def.info.id).unwrap_or_default();
+        // Built even if not wanted, so that a wrong option is never passed over.
+        let check = (def.build)(table)?;
+        if wanted(def.info.id) {
+            checks.push(check);
+        }
+    }
+    Ok(checks)
+}
+
+fn known(name: &str) -> Result<(), ConfigError> {
+    let ids: Vec<&str> = CHECKS.iter().map(|def| def.info.id).collect();
+    if ids.contains(&name) {
+        return Ok(());
+    }
+    Err(ConfigError::NoSuchCheck { name: name.to_owned(), known: ids.join(", ") })
+}
+
+/// Parses `CHECK.OPTION=VALUE`; the value is TOML, and what is not is a string.
+fn parse_set(text: &str) -> Result<(String, String, toml::Value), ConfigError> {
+    let bad = || ConfigError::BadSet { text: text.to_owned() };
+    let (name, value) = text.split_once('=').ok_or_else(bad)?;
+    let (check, option) = name.split_once('.').ok_or_else(bad)?;
+    let table: Result<toml::Table, _> = toml::from_str(&format!("value = {value}"));
+    let value = match table {
+        Ok(mut table) => table.remove("value").ok_or_else(bad)?,
+        Err(_) => toml::Value::String(value.to_owned()),
+    };
+    Ok((check.trim().to_owned(), option.trim().replace('-', "_"), value))
+}
+
+/// Whether the environment asks for output without color (<https://no-color.org>).
+#[must_use]
+pub fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_beat_the_file_and_unknown_keys_are_errors() {
+        let file = parse("[checks.near-duplicate]\nmin_cosine = 0.9", false).unwrap().unwrap();
+        let checks = checks(&file, &[], &[], &["near-duplicate.min-cosine=0.5".to_owned()]).unwrap();
+        let check = checks.iter().find(|check| check.info().id == "near-duplicate").unwrap();
+        assert_eq!(check.options().get("min_cosine"), Some(&0.5_f32.into()));
+        assert!(parse("colour = 1", false).unwrap_err().contains("unknown field `colour`"));
+    }
+
+    #[test]
+    fn pyproject_is_read_under_its_tool_table() {
+        assert_eq!(parse("[project]\nname = \"x\"", true).unwrap(), None);
+        assert_eq!(parse("[tool.tamis]\nseed = 3", true).unwrap().unwrap().seed, Some(3));
+    }
+
+    #[test]
+    fn a_check_that_does_not_exist_is_named_with_those_that_do() {
+        let error = checks(&FileConfig::default(), &["near-dup".to_owned()], &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("`near-dup`") && error.contains("near-duplicate, "), "{error}");
+    }
+
+    #[test]
+    fn only_and_skip_choose_in_registry_order() {
+        let only = ["outlier", "exact-duplicate"].map(str::to_owned);
+        let chosen = checks(&FileConfig::default(), &only, &["outlier".to_owned()], &[]).unwrap();
+        let ids: Vec<_> = chosen.iter().map(|check| check.info().id).collect();
+        assert_eq!(ids, ["exact-duplicate"]);
+    }
+}

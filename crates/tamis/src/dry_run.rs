@@ -1,0 +1,112 @@
+//! What an audit would cost, measured on a few texts instead of guessed.
+
+use std::path::Path;
+use std::time::Instant;
+
+use tamis_core::{NoProgress, Progress, SampleId, TextSource as _};
+use tamis_data::Reader;
+use tamis_embed::TextModel;
+
+use crate::audit::{AuditError, AuditOptions, Lacks};
+use crate::ingest::{IngestError, ingest};
+
+/// Texts that are embedded to learn the speed, spread evenly over the data.
+const PROBE_TEXTS: usize = 64;
+
+/// Vectors whose product is timed to learn the speed of joins.
+const PROBE_ROWS: usize = 1024;
+
+/// What an audit would do and cost.
+#[derive(Debug)]
+pub struct DryRun {
+    /// Samples, readable or not.
+    pub n_samples: usize,
+    /// Distinct texts to embed.
+    pub n_distinct: usize,
+    /// What the reader inferred.
+    pub notes: Vec<String>,
+    /// Seconds the reading took, here and now.
+    pub read_seconds: f64,
+    /// Estimated seconds to embed.
+    pub embed_seconds: f64,
+    /// Estimated seconds of joins and neighbors.
+    pub join_seconds: f64,
+    /// Estimated memory.
+    pub memory_bytes: u64,
+    /// Estimated disk space of the scratch file, which is gone at the end.
+    pub scratch_bytes: u64,
+    /// Each check and, where it would be skipped, why.
+    pub checks: Vec<(&'static str, Option<String>)>,
+}
+
+/// Reads everything, embeds a few texts and estimates the rest. Leaves nothing behind.
+///
+/// # Errors
+/// As [`crate::audit::run`].
+pub fn dry_run(options: &AuditOptions, progress: &dyn Progress) -> Result<DryRun, AuditError> {
+    let reader = Reader::open(&options.inputs, &options.read)?;
+    let scratch = std::env::temp_dir();
+    let started = Instant::now();
+    let ingested = ingest(reader, None, &scratch, progress)?;
+    let read_seconds = started.elapsed().as_secs_f64();
+    let model = TextModel::load(&options.model)?;
+    let n_distinct = n_distinct(&ingested);
+    let texts = probe(&ingested, &scratch)?;
+    let dim = model.manifest().dim;
+    let started = Instant::now();
+    model.embed(&texts, &NoProgress).map_err(IngestError::from)?;
+    let embed_seconds = started.elapsed().as_secs_f64() * ratio(n_distinct, texts.len());
+    let mut lacks = Lacks::of(&ingested);
+    if 2 <= n_distinct {
+        lacks.assume_embeddings();
+    }
+    let n = ingested.dataset.len();
+    Ok(DryRun {
+        n_samples: n,
+        n_distinct,
+        read_seconds,
+        embed_seconds,
+        join_seconds: join_seconds(n_distinct, dim),
+        memory_bytes: memory_bytes(n, n_distinct, dim),
+        scratch_bytes: ingested.dataset.ids().map(|id| ingested.texts.text_bytes(id)).sum(),
+        checks: options.checks.iter().map(|check| (check.info().id, lacks.reason(&**check))).collect(),
+        notes: ingested.notes,
+    })
+}
+
+fn n_distinct(ingested: &crate::ingest::Ingested) -> usize {
+    ingested.fingerprints.groups(&ingested.dataset, tamis_core::IdentityLevel::Bytes).n_distinct()
+}
+
+/// Some texts, evenly spread over the data.
+fn probe(ingested: &crate::ingest::Ingested, scratch: &Path) -> Result<Vec<String>, IngestError> {
+    let ok: Vec<SampleId> = ingested.dataset.ok_ids().collect();
+    let step = (ok.len() / PROBE_TEXTS).max(1);
+    let read = |id: &SampleId| {
+        let text = ingested.texts.text(*id, 1 << 16);
+        text.map_err(|error| IngestError::Scratch { dir: scratch.to_owned(), source: error.source })
+    };
+    ok.iter().step_by(step).take(PROBE_TEXTS).map(read).collect()
+}
+
+/// Two self-joins (pairs and neighbors; the half that symmetry saves goes into selecting) at the speed of one small
+/// product on one core, spread over all threads.
+fn join_seconds(n: usize, dim: usize) -> f64 {
+    let rows = ndarray::Array2::<f32>::from_elem((PROBE_ROWS, dim), 0.1);
+    let started = Instant::now();
+    let product = rows.dot(&rows.t());
+    let seconds = started.elapsed().as_secs_f64() * f64::from(product[[0, 0]].signum());
+    let scale = ratio(n, PROBE_ROWS);
+    2.0 * seconds * scale * scale / ratio(rayon::current_num_threads(), 1)
+}
+
+/// Vectors twice (once while rows are gathered for a join), 160 bytes of hashes and metadata a sample, the model in f32,
+/// and 200 MB for windows and tiles.
+fn memory_bytes(n: usize, n_distinct: usize, dim: usize) -> u64 {
+    (2 * n_distinct * dim * 4 + n * 160) as u64 + 300_000_000
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn ratio(a: usize, b: usize) -> f64 {
+    a as f64 / b.max(1) as f64
+}

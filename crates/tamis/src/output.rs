@@ -1,0 +1,89 @@
+//! The record that an audit leaves behind: `tamis-out/`.
+
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use tamis_core::Report;
+use tamis_data::{artifacts, atomic};
+use tamis_report::{RenderError, RenderOptions, find, wire::v1};
+
+/// A file of the record that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}")]
+pub struct OutputError {
+    /// The file.
+    pub path: PathBuf,
+    /// What went wrong.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Writes all files of the record; each appears whole or not at all.
+///
+/// # Errors
+/// When a file cannot be written; those before it are there.
+pub fn write(report: &Report<'_>) -> Result<(), OutputError> {
+    let rows: Vec<artifacts::FindingRow> = v1::findings(report)
+        .map(|finding| finding.map(row))
+        .collect::<Result<_, _>>()
+        .map_err(|error| at(&report.out, "findings.parquet", error))?;
+    file(report, "findings.jsonl", |out| v1::write_findings(report, out))?;
+    parquet(report, "findings.parquet", |path| artifacts::write_findings(path, &rows))?;
+    parquet(report, "pairs.parquet", |path| artifacts::write_pairs(path, report))?;
+    parquet(report, "samples.parquet", |path| artifacts::write_samples(path, report))?;
+    let html = find("html").expect("because html is one of the renderers");
+    file(report, "report.html", |out| html.render(report, &RenderOptions::default(), out))
+}
+
+/// Writes `audit.json`, last: where it is, the record is complete.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_audit(report: &Report<'_>) -> Result<(), OutputError> {
+    file(report, "audit.json", |out| v1::write_audit(report, out))
+}
+
+fn file(
+    report: &Report<'_>,
+    name: &str,
+    fill: impl FnOnce(&mut dyn std::io::Write) -> Result<(), RenderError>,
+) -> Result<(), OutputError> {
+    let path = report.out.join(name);
+    let written = atomic::write(&path, |file| {
+        let mut out = BufWriter::new(file);
+        fill(&mut out)?;
+        out.flush().map_err(RenderError::from)
+    });
+    written.map_err(|error| at(&report.out, name, error))
+}
+
+fn parquet(
+    report: &Report<'_>,
+    name: &str,
+    write: impl FnOnce(&Path) -> Result<(), artifacts::ArtifactError>,
+) -> Result<(), OutputError> {
+    write(&report.out.join(name)).map_err(|error| at(&report.out, name, error))
+}
+
+fn at(out: &Path, name: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> OutputError {
+    OutputError { path: out.join(name), source: error.into() }
+}
+
+fn row(finding: v1::Finding) -> artifacts::FindingRow {
+    let json =
+        |value: serde_json::Result<String>| value.expect("because wire types have string keys and finite numbers");
+    let word = |value: serde_json::Result<serde_json::Value>| match value {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => unreachable!("a severity and a confidence are one word each"),
+    };
+    artifacts::FindingRow {
+        severity: word(serde_json::to_value(finding.severity)),
+        confidence: word(serde_json::to_value(finding.confidence)),
+        check: finding.check,
+        score: finding.score,
+        keys: finding.samples.into_iter().map(|sample| sample.key).collect(),
+        message: finding.message,
+        evidence_json: json(serde_json::to_string(&finding.evidence)),
+        suggestion_json: finding.suggestion.map(|it| json(serde_json::to_string(&it))),
+        fingerprint: finding.fingerprint,
+    }
+}
