@@ -1,1 +1,16 @@
-//! The command as a user sees it.
+//! The command as a user sees it: what goes in by arguments and files, what comes out by stdout, stderr, exit code and
+//! record.
+//!
+//! A run that embeds costs a hundred times one that does not: tests that only read outputs share the audit of
+//! [`common::support`], and tests of reading run the checks of [`common::FACTS`] alone.
+
+#![expect(clippy::unwrap_used, reason = "what is missing is a failed test")]
+
+mod audit;
+mod commands;
+mod common;
+mod config;
+mod determinism;
+mod errors;
+mod formats;
+mod report;

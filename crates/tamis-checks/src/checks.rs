@@ -1,7 +1,9 @@
 //! The table of all checks, and how their options are read.
 
 use serde::de::DeserializeOwned;
-use tamis_core::{Check, CheckInfo, Embeddings, Evidence, PairSet, Value};
+use tamis_core::{
+    Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, IdentityLevel, PairSet, SampleId, SplitId, Value,
+};
 
 mod conflicting_labels;
 mod empty_text;
@@ -84,9 +86,24 @@ fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String> {
     }
     if pairs.is_capped() {
         let (kept, found) = (pairs.pairs.len(), pairs.n_found);
-        notes.push(format!("{found} pairs were found and the first {kept} were kept: raise min_cosine"));
+        notes.push(format!(
+            "{found} pairs were found and only the first {kept} were kept and grouped: raise min_cosine"
+        ));
     }
     notes
+}
+
+/// Samples of `split` that are identical to `id` in letters and digits, `id` among them, ascending.
+fn copies_in_split(cx: &CheckContext<'_>, id: SampleId, split: SplitId) -> Vec<SampleId> {
+    let groups = cx.identity(IdentityLevel::Alphanumeric);
+    let members = groups.members(groups.leader(id)).map_or_else(|| vec![id], <[SampleId]>::to_vec);
+    members.into_iter().filter(|id| cx.dataset.sample(*id).split == split).collect()
+}
+
+/// Whether the samples have at least two different labels.
+fn labels_differ(dataset: &Dataset, samples: &[SampleId]) -> bool {
+    let mut labels = samples.iter().filter_map(|id| dataset.sample(*id).label);
+    labels.next().is_some_and(|first| labels.any(|label| label != first))
 }
 
 fn count(n: u64) -> usize {
@@ -148,5 +165,34 @@ mod tests {
             let table = toml::Table::from_iter([("min_cosine".to_owned(), toml::Value::from(value))]);
             assert!((def.build)(table).unwrap_err().to_string().contains("expected a number above 0"));
         }
+    }
+
+    /// `docs/checks.md` is all pages one after the other; `UPDATE=1 cargo test --release --workspace generated` writes it.
+    #[test]
+    fn the_generated_page_of_all_checks_is_current() {
+        let mut page =
+            "# Checks\n\nGenerated from `crates/tamis-checks/src/checks/*.md`.\n\n| check | finds |\n|---|---|\n"
+                .to_owned();
+        for def in CHECKS {
+            page.push_str(&format!("| [`{0}`](#{0}) | {1} |\n", def.info.id, def.info.summary));
+        }
+        for def in CHECKS {
+            // One level deeper: the file has one title of its own.
+            let deeper = def
+                .info
+                .page
+                .lines()
+                .map(|line| if line.starts_with('#') { format!("#{line}") } else { line.to_owned() });
+            page.push_str(&format!("\n{}\n", deeper.collect::<Vec<_>>().join("\n")));
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checks.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == page,
+            "docs/checks.md is not what the pages say: run UPDATE=1 cargo test --release --workspace generated"
+        );
     }
 }

@@ -70,7 +70,7 @@ pub enum Need {
     Labels,
     /// A split that is evaluated on and one that comes before it.
     Splits,
-    /// [`Embeddings`] of at least two distinct samples.
+    /// [`Embeddings`] of at least one sample.
     Embeddings,
     /// A [`NeighborGraph`] of this `k`, or of all others where there are fewer.
     Neighbors(usize),

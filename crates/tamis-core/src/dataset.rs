@@ -286,9 +286,12 @@ impl DatasetBuilder {
     }
 
     /// Adds an input file.
+    ///
+    /// # Panics
+    /// When there are 2^32 of them.
     pub fn add_file(&mut self, file: InputFile) -> FileId {
         self.files.push(file);
-        FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
+        FileId(u32::try_from(self.files.len() - 1).expect("because nobody has 2^32 files"))
     }
 
     /// Records the hash of a file once its bytes have gone by.
@@ -299,6 +302,9 @@ impl DatasetBuilder {
     /// Returns the split called `name`, adding it on first sight.
     ///
     /// A role given here overrides the one that the name suggests.
+    ///
+    /// # Panics
+    /// When there are 2^16 of them; a reader refuses far fewer.
     pub fn split(&mut self, name: &str, role: Option<SplitRole>) -> SplitId {
         let idx = self.split_names.iter().position(|it| it == name).unwrap_or_else(|| {
             self.split_names.push(name.to_owned());
@@ -308,15 +314,18 @@ impl DatasetBuilder {
         if role.is_some() {
             self.split_roles[idx] = role;
         }
-        SplitId(u16::try_from(idx).unwrap_or(u16::MAX))
+        SplitId(u16::try_from(idx).expect("because the reader refuses more than a thousand splits"))
     }
 
     /// Returns the label called `name`, adding it on first sight.
+    ///
+    /// # Panics
+    /// When there are 2^32 of them: more than samples.
     pub fn label(&mut self, name: &str) -> LabelId {
         if let Some(id) = self.label_of.get(name) {
             return *id;
         }
-        let id = LabelId(u32::try_from(self.label_names.len()).unwrap_or(u32::MAX));
+        let id = LabelId(u32::try_from(self.label_names.len()).expect("because there are no more labels than samples"));
         self.label_names.push(name.to_owned());
         self.label_of.insert(name.to_owned(), id);
         id
@@ -346,8 +355,7 @@ impl DatasetBuilder {
 
     /// Closes the dataset.
     ///
-    /// A split's role comes from its name: names that begin with `test` or `eval` report results, `val` and `dev`
-    /// choose, everything else trains.
+    /// A split's role comes from its name, see [`SplitRole::of_name`]; where the name says nothing, it trains.
     #[must_use]
     pub fn finish(mut self) -> Dataset {
         let n = self.samples.len();
@@ -355,7 +363,8 @@ impl DatasetBuilder {
             pad(column, n);
         }
         let named = self.split_names.iter().zip(&self.split_roles);
-        let split_roles = named.map(|(name, role)| role.unwrap_or_else(|| role_of(name))).collect();
+        let of_name = |name: &str| SplitRole::of_name(name).unwrap_or(SplitRole::Train);
+        let split_roles = named.map(|(name, role)| role.unwrap_or_else(|| of_name(name))).collect();
         Dataset {
             samples: self.samples,
             keys: self.keys,
@@ -392,25 +401,39 @@ fn pad(column: &mut Column, len: usize) {
     }
 }
 
-fn role_of(name: &str) -> SplitRole {
-    let name = name.to_lowercase();
-    let starts = |prefixes: &[&str]| prefixes.iter().any(|it| name.starts_with(it));
-    if starts(&["test", "eval"]) {
-        SplitRole::Test
-    } else if starts(&["val", "dev"]) {
-        SplitRole::Validation
-    } else {
-        SplitRole::Train
+impl SplitRole {
+    /// The role that a name shows: one of Hugging Face's keywords (`train training`, `validation valid dev val`,
+    /// `test testing eval evaluation`), alone or set off by `-`, `.`, `_`, a digit or a space; case does not count.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        let is_separator = |c: char| matches!(c, '-' | '.' | '_' | ' ') || c.is_ascii_digit();
+        let has = |words: &[&str]| name.split(is_separator).any(|token| words.contains(&token));
+        if has(&["train", "training"]) {
+            Some(Self::Train)
+        } else if has(&["validation", "valid", "dev", "val"]) {
+            Some(Self::Validation)
+        } else if has(&["test", "testing", "eval", "evaluation"]) {
+            Some(Self::Test)
+        } else {
+            None
+        }
+    }
+
+    /// The usual name of a split of this role.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
     }
 }
 
 impl fmt::Display for SplitRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        })
+        f.write_str(self.id())
     }
 }
 
@@ -438,13 +461,16 @@ mod tests {
     #[test]
     fn roles_follow_names_unless_given() {
         let mut builder = DatasetBuilder::new();
-        for name in ["train", "dev", "test_matched", "extra"] {
+        for name in ["train", "dev", "x_test", "extra", "testimonials"] {
             builder.split(name, None);
         }
         builder.split("extra", Some(SplitRole::Test));
         let dataset = builder.finish();
-        let roles: Vec<_> = (0..4).map(|i| dataset.split_role(SplitId(i))).collect();
-        assert_eq!(roles, [SplitRole::Train, SplitRole::Validation, SplitRole::Test, SplitRole::Test]);
+        let roles: Vec<_> = (0..5).map(|i| dataset.split_role(SplitId(i))).collect();
+        assert_eq!(
+            roles,
+            [SplitRole::Train, SplitRole::Validation, SplitRole::Test, SplitRole::Test, SplitRole::Train]
+        );
     }
 
     #[test]

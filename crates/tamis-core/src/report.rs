@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::check::{CheckInfo, CheckResult, Severity};
 use crate::fingerprint::{Fingerprints, IdentityGroups};
-use crate::{CheckContext, Dataset, Evidence, Finding, PairSet, TextSource};
+use crate::{Dataset, Evidence, Finding, PairSet, SampleId, TextSource};
 
 /// What became of a check.
 #[derive(Clone, Debug)]
@@ -103,6 +103,9 @@ pub struct Report<'a> {
     pub fingerprints: &'a Fingerprints,
     /// Groups of identical samples, strictest level first.
     pub identity: &'a [IdentityGroups; 3],
+    /// The first sample of each sample's family: what must stay in one split, because identical or verified pairs connect
+    /// it. One entry per sample; a sample without a family is its own.
+    pub families: &'a [SampleId],
     /// All pairs that were joined for some check.
     pub pairs: Vec<&'a PairSet>,
     /// The model; `None` where no check needed one.
@@ -129,12 +132,6 @@ impl Report<'_> {
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
         self.findings().map(|(_, finding)| finding.severity).max()
-    }
-
-    /// A context as the checks of this audit saw it, without computed inputs.
-    #[must_use]
-    pub fn context(&self) -> CheckContext<'_> {
-        CheckContext::new(self.dataset, self.fingerprints, self.identity, self.seed)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Files are compressed by zstd and written in row groups of bounded size. Column names and types are the wire format,
 //! version 1; a column is only ever added.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -63,10 +63,10 @@ pub struct FindingRow {
 
 /// Writes `samples.parquet`: one row a sample, in reading order.
 ///
-/// Columns: `key file row split label state note`, one `identity_` column for each level in hexadecimal, `leader` (key of
-/// the first sample with the same letters and digits; its own where there is none). Then for each check its score, where
-/// it has one, and whether a finding names the sample; null where the check did not run. Last the user's own columns, as
-/// `column.<name>`.
+/// Columns: `key file row split label state note`, one `identity_` column for each level in hexadecimal, `family` (key of
+/// the first sample of its family; its own where there is none), `star` (key of the sample that is kept in its star; null
+/// where it is in none). Then for each check its score, where it has one, and whether a finding names the sample; null
+/// where the check did not run. Last the user's own columns, as `column.<name>`.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -167,7 +167,7 @@ pub fn write_findings(path: &Path, rows: &[FindingRow]) -> Result<(), ArtifactEr
 }
 
 /// Name, type and nullability of the columns that every `samples.parquet` has.
-const SAMPLE_FIELDS: [(&str, DataType, bool); 11] = [
+const SAMPLE_FIELDS: [(&str, DataType, bool); 12] = [
     ("key", DataType::Utf8, false),
     ("file", DataType::Utf8, false),
     ("row", DataType::Int64, true),
@@ -178,7 +178,8 @@ const SAMPLE_FIELDS: [(&str, DataType, bool); 11] = [
     ("identity_bytes", DataType::Utf8, true),
     ("identity_folded", DataType::Utf8, true),
     ("identity_alphanumeric", DataType::Utf8, true),
-    ("leader", DataType::Utf8, false),
+    ("family", DataType::Utf8, false),
+    ("star", DataType::Utf8, true),
 ];
 
 /// The columns of [`SAMPLE_FIELDS`] for some samples.
@@ -189,7 +190,7 @@ fn sample_columns(report: &Report<'_>, ids: &[SampleId]) -> Vec<ArrayRef> {
     };
     let row = |id: &SampleId| dataset.sample(*id).origin.row.and_then(|row| i64::try_from(row).ok());
     let identity = |level| text(&|id| report.fingerprints.digest(id, level).map(|it| it.to_hex()));
-    let groups = &report.identity[IdentityLevel::Alphanumeric as usize];
+    let stars = star_leaders(report);
     let [bytes, folded, alphanumeric] = IdentityLevel::ALL.map(identity);
     vec![
         text(&|id| Some(dataset.key(id).to_owned())),
@@ -202,8 +203,17 @@ fn sample_columns(report: &Report<'_>, ids: &[SampleId]) -> Vec<ArrayRef> {
         bytes,
         folded,
         alphanumeric,
-        text(&|id| Some(dataset.key(groups.leader(id)).to_owned())),
+        text(&|id| Some(dataset.key(report.families[id.idx()]).to_owned())),
+        text(&|id| stars.get(&id).map(|leader| dataset.key(*leader).to_owned())),
     ]
+}
+
+/// The kept sample of each sample that is in a star, itself included.
+fn star_leaders(report: &Report<'_>) -> BTreeMap<SampleId, SampleId> {
+    let stars = report.pairs.iter().flat_map(|pairs| &pairs.stars);
+    stars
+        .flat_map(|star| star.members.iter().map(|(id, _)| *id).chain([star.leader]).map(|id| (id, star.leader)))
+        .collect()
 }
 
 fn state_name(state: &State) -> &'static str {

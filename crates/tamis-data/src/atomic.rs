@@ -22,7 +22,7 @@ pub fn write<T, E: From<io::Error>>(path: &Path, fill: impl FnOnce(&mut File) ->
     Ok(value)
 }
 
-/// Writes `bytes` as [`write`] does.
+/// Writes `bytes` as [`write()`] does.
 ///
 /// # Errors
 /// Why the file cannot be made, written, synced or renamed.

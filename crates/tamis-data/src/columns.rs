@@ -44,7 +44,7 @@ const SPLIT_NAMES: [&str; 1] = ["split"];
 /// Names of id columns, most telling first.
 const ID_NAMES: [&str; 6] = ["id", "_id", "key", "guid", "uuid", "idx"];
 
-/// From this many rows on, a guessed label whose values differ in more than half of them is none.
+/// From this many rows on, a guessed label whose values differ in more than nine tenths of them is none.
 const MIN_ROWS_FOR_DISTINCT: usize = 20;
 
 /// Most splits that a guessed split column may show in the rows looked at.
@@ -259,7 +259,7 @@ fn guess_label(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
         let (name, n, n_distinct) = (&it.name, it.values, it.distinct.len());
         if 0 < it.nested {
             notes.push(format!("`{name}` was not taken for the label: it holds lists or objects"));
-        } else if MIN_ROWS_FOR_DISTINCT <= n && n < 2 * n_distinct {
+        } else if MIN_ROWS_FOR_DISTINCT <= n && 9 * n < 10 * n_distinct {
             let what = format!("it has {n_distinct} distinct values in the first {n} rows");
             notes.push(format!("`{name}` was not taken for the label: {what}; --label {name} takes it"));
         } else {

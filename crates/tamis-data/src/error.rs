@@ -39,6 +39,8 @@ pub enum ReadError {
         path: PathBuf,
         /// What was looked for, and what was there.
         what: String,
+        /// Whether there are files, all of them of kinds that are not read.
+        found_files: bool,
     },
     /// There are samples, and none of them could be read.
     #[error("nothing could be read: {first}{}", others(*n))]
@@ -113,7 +115,9 @@ impl ReadError {
             Self::UnknownFormat { nearest, .. } => Some(format!("did you mean --from {}?", nearest.as_ref()?)),
             Self::NoTextColumn { .. } => Some("name the column with --text NAME".to_owned()),
             Self::TooManySplits { .. } => Some("name another column with --split NAME".to_owned()),
-            Self::NothingToRead { .. } => Some("--from FORMAT reads all files of a folder as one format".to_owned()),
+            Self::NothingToRead { found_files: true, .. } => {
+                Some("--from FORMAT reads all files of a folder as one format".to_owned())
+            }
             _ => None,
         }
     }

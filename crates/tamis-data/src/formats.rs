@@ -46,23 +46,21 @@ pub trait Format: fmt::Debug + Send + Sync {
     /// Whether rows have named columns, so that one of them must be chosen as the text.
     fn is_table(&self) -> bool;
 
-    /// Says why a file that begins like `head` is of this format; `None` where nothing speaks for it.
-    fn recognize(&self, head: &Head) -> Option<Sign>;
+    /// Says why a file that begins like `head` is of this format whatever its name; `None` where that is not certain.
+    fn certain_sign(&self, _head: &Head) -> Option<&'static str> {
+        None
+    }
+
+    /// Says why it is probably of this format where its name suggests no other; `None` where nothing speaks for it.
+    fn likely_sign(&self, _head: &Head) -> Option<&'static str> {
+        None
+    }
 
     /// Opens a file at its first row.
     ///
     /// # Errors
     /// What is wrong with the file and what was expected, without its name. It becomes an unreadable sample.
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String>;
-}
-
-/// How sure the content makes a format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// It beats the extension; holds the reason.
-    Certain(&'static str),
-    /// The extension beats it; holds the reason.
-    Likely(&'static str),
 }
 
 /// The rows of an open file.
@@ -184,19 +182,11 @@ pub fn detect(head: &Head) -> Result<(&'static dyn Format, String), String> {
         let mend = "`iconv -f UTF-16 -t UTF-8` makes it so";
         return Err(format!("text in UTF-16, expected UTF-8; {mend}"));
     }
-    let signs: Vec<_> = FORMATS.iter().filter_map(|it| Some((*it, it.recognize(head)?))).collect();
-    for (format, sign) in &signs {
-        if let Sign::Certain(reason) = sign {
-            return Ok((*format, (*reason).to_owned()));
-        }
-    }
-    if let Some(format) = by_extension(&head.extension) {
-        return Ok((format, format!("extension .{}", head.extension)));
-    }
-    for (format, sign) in &signs {
-        if let Sign::Likely(reason) = sign {
-            return Ok((*format, (*reason).to_owned()));
-        }
+    let certain = || FORMATS.iter().find_map(|it| Some((*it, it.certain_sign(head)?.to_owned())));
+    let suggested = || by_extension(&head.extension).map(|it| (it, format!("extension .{}", head.extension)));
+    let likely = || FORMATS.iter().find_map(|it| Some((*it, it.likely_sign(head)?.to_owned())));
+    if let Some(found) = certain().or_else(suggested).or_else(likely) {
+        return Ok(found);
     }
     let known: Vec<_> = FORMATS.iter().map(|it| it.id()).collect();
     let found = if head.bytes.is_empty() { "an empty file" } else { "binary data" };
@@ -209,7 +199,7 @@ pub fn detect(head: &Head) -> Result<(&'static dyn Format, String), String> {
 /// `.json` must hold one object a line or a list of objects.
 pub(crate) fn table_in_folder(head: &Head) -> bool {
     match head.extension.as_str() {
-        "json" | "" => FORMATS.iter().any(|it| it.is_table() && matches!(it.recognize(head), Some(Sign::Certain(_)))),
+        "json" | "" => FORMATS.iter().any(|it| it.is_table() && it.certain_sign(head).is_some()),
         extension => by_extension(extension).is_some_and(Format::is_table) || head.bytes.starts_with(parquet::MAGIC),
     }
 }

@@ -106,14 +106,14 @@ mod tests {
     proptest! {
         #[test]
         fn only_surrogates_are_replaced(text: String) {
-            let json = serde_json::Value::from(text).to_string();
+            let json = Value::from(text).to_string();
             prop_assert_eq!(stand_in_for_surrogates(&json), json);
         }
 
         #[test]
         fn surrogates_are_found_anywhere(text in r#"(\\\\|\\u|d8|dc|00|é|"| |\\)*"#) {
             let mended = stand_in_for_surrogates(&text);
-            prop_assert!(text.len() <= mended.len() + mended.len());
+            prop_assert!(text.len() <= mended.len());
         }
 
         #[test]

@@ -387,7 +387,7 @@ impl Planned {
     fn split_of(&self, value: Option<&str>) -> (String, Option<SplitRole>) {
         let of_file = || self.found.split.clone().unwrap_or_else(|| (splits::DEFAULT.to_owned(), None));
         match value {
-            Some(value) => (splits::canonical(value).to_owned(), None),
+            Some(value) => (splits::canonical(value.trim()).to_owned(), None),
             None => of_file(),
         }
     }
@@ -414,7 +414,7 @@ impl Tally {
 }
 
 fn no_rows(path: PathBuf) -> ReadError {
-    ReadError::NothingToRead { path, what: "expected at least one row, found none".to_owned() }
+    ReadError::NothingToRead { path, what: "expected at least one row, found none".to_owned(), found_files: false }
 }
 
 fn format_called(name: &str) -> Result<&'static dyn Format, ReadError> {
@@ -545,7 +545,9 @@ fn plan_file(found: &Found, columns: &Columns, general: &Plan, options: &ReadOpt
         }
     }
     let is_known = found.is_split_given || options.split.is_none() && found.split.is_some();
-    if let Some(column) = plan.split.take_if(|_| is_known) {
+    if let Some(column) = plan.split.take_if(|_| is_known)
+        && columns.has(&column)
+    {
         let why = if found.is_split_given { "its split was given" } else { "its name shows the split" };
         notes.add(&found.name, format!("the column `{column}` was not taken for the split, {why}"));
     }

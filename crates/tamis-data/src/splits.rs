@@ -4,29 +4,22 @@
 //! two deviations: there, once some file shows a split, files that show none are dropped; here they are read as `train`.
 //! And case does not count here.
 
+use tamis_core::SplitRole;
+
 /// The split of data that says nothing about it.
 pub(crate) const DEFAULT: &str = "train";
-
-const KEYWORDS: [(&str, &[&str]); 3] = [
-    ("train", &["train", "training"]),
-    ("validation", &["validation", "valid", "dev", "val"]),
-    ("test", &["test", "testing", "eval", "evaluation"]),
-];
 
 /// The usual name of a split, e.g. `validation` for `dev`; any other name stays as it is.
 #[must_use]
 pub fn canonical(name: &str) -> &str {
-    let lower = name.to_lowercase();
-    let found = KEYWORDS.iter().find(|(_, words)| words.contains(&lower.as_str()));
-    found.map_or(name, |(split, _)| split)
+    // A keyword alone; `x_test` shows its role and keeps its name.
+    let is_one_word = name.chars().all(char::is_alphabetic);
+    of_name(name).filter(|_| is_one_word).unwrap_or(name)
 }
 
-/// The split that one component of a path names: a keyword, alone or set off by `-`, `.`, `_`, a digit or a space.
+/// The split that one component of a path names.
 fn of_name(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let is_separator = |c: char| matches!(c, '-' | '.' | '_' | ' ') || c.is_ascii_digit();
-    let found = KEYWORDS.iter().find(|(_, words)| name.split(is_separator).any(|token| words.contains(&token)));
-    found.map(|(split, _)| *split)
+    SplitRole::of_name(name).map(SplitRole::id)
 }
 
 /// The split that a path relative to its root shows, its components given in order.

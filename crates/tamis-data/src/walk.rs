@@ -166,7 +166,8 @@ fn folder(root: &Path, forced: Option<&'static dyn Format>, notes: &mut Vec<Stri
             0 => "found no file".to_owned(),
             n => format!("found {}, all of them binary or of another kind", count(n, "file", "files")),
         };
-        return Err(ReadError::NothingToRead { path: root.to_owned(), what: format!("{looked_for}, {there}") });
+        let what = format!("{looked_for}, {there}");
+        return Err(ReadError::NothingToRead { path: root.to_owned(), what, found_files: n_entries != 0 });
     }
     notes.push(format!("`{}`: {} {what}", root.display(), count(found.len(), "file", "files")));
     left_out.note(root, notes);

@@ -29,8 +29,11 @@ pub(crate) trait Encoder: Send + Sync {
 pub struct EncoderDef {
     /// `model_type` of the transformers library; the file name, with `_` for `-`.
     pub id: &'static str,
-    build: fn(&ModelFiles, &serde_json::Value, Weights<'_>) -> Result<Box<dyn Encoder>, ModelError>,
+    build: Build,
 }
+
+/// Builds an encoder from `config.json` and the weights.
+type Build = fn(&ModelFiles, &serde_json::Value, Weights<'_>) -> Result<Box<dyn Encoder>, ModelError>;
 
 impl std::fmt::Debug for EncoderDef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

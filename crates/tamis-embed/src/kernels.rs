@@ -2,7 +2,7 @@
 //!
 //! candle's own erf-GELU costs as much as the matrix product before it, because it calls a scalar `erff` per element.
 //! Here the loops are written so that the compiler vectorizes them, and `pulp` picks the widest instructions of the
-//! machine at run time. No fused multiply-add is asked for, and each row is summed in a fixed order, so results do not
+//! machine at run time; what they call is inlined always, because only inside of a dispatched loop it is vectorized. No fused multiply-add is asked for, and each row is summed in a fixed order, so results do not
 //! depend on batch-mates or on the number of threads.
 
 use candle_core::{CpuStorage, CustomOp1, InplaceOp2, Layout, Result, Shape, bail};
@@ -83,7 +83,6 @@ impl InplaceOp2 for AddNorm<'_> {
 impl LayerNorm {
     /// Normalizes one row in place.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "only inlined into a dispatched loop is it vectorized")]
     #[expect(clippy::cast_precision_loss, reason = "a hidden size is far below 2^24")]
     pub(crate) fn apply(&self, row: &mut [f32]) {
         let n = row.len() as f32;
@@ -168,7 +167,6 @@ fn softmax_rows(rows: &mut [f32], len: usize) {
 
 /// Sum of `f(x)` in a fixed order: [`LANES`] partial sums, then these from first to last.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "only inlined into a dispatched loop is it vectorized")]
 fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut partial = [0.0; LANES];
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -184,7 +182,6 @@ fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 /// `x * Phi(x)` with `erf` by Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: absolute error of `erf`
 /// at most 1.5e-7.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "only inlined into a dispatched loop is it vectorized")]
 fn gelu(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
@@ -198,7 +195,6 @@ fn gelu(x: f32) -> f32 {
 /// The integer part of `x / ln 2` goes into the exponent, the rest through the Taylor polynomial of degree 6, which is
 /// off by less than 2e-7 relative on `[-ln 2 / 2, ln 2 / 2]`; ln 2 in two parts after Cody and Waite (1980).
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "only inlined into a dispatched loop is it vectorized")]
 fn exp(x: f32) -> f32 {
     // 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
@@ -231,6 +227,17 @@ mod tests {
     use super::*;
     use candle_core::{D, Device, Tensor};
 
+    /// Numbers in [-1, 1) without a pattern that a kernel could profit from; the same in every run.
+    fn numbers(n: usize, seed: u32) -> Tensor {
+        let mut state = seed;
+        let mut next = || {
+            // The linear congruential generator of Numerical Recipes; its high bits are the good ones.
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0
+        };
+        Tensor::from_vec((0..n).map(|_| next()).collect(), n, &Device::Cpu).unwrap()
+    }
+
     #[test]
     fn exp_is_as_exact_as_said() {
         for i in -8_700..8_800_i16 {
@@ -256,8 +263,8 @@ mod tests {
     #[test]
     fn packed_attention_is_attention_of_each_text_alone() {
         let (n_heads, hidden) = (2, 8);
-        let qkv = Tensor::randn(0_f32, 1.0, (7, 3 * hidden), &Device::Cpu).unwrap();
-        let bias = Tensor::randn(0_f32, 1.0, 3 * hidden, &Device::Cpu).unwrap();
+        let qkv = numbers(7 * 3 * hidden, 1).reshape((7, 3 * hidden)).unwrap();
+        let bias = numbers(3 * hidden, 2);
         let spans = [(0, 3), (3, 4)];
         let op = Attention { spans: &spans, n_heads, bias: &bias.to_vec1::<f32>().unwrap() };
         let ours = qkv.apply_op1_no_bwd(&op).unwrap();
@@ -278,9 +285,9 @@ mod tests {
     #[test]
     fn add_norm_is_candles_layer_norm_of_the_sum() {
         let dim = 40;
-        let x = Tensor::randn(0_f32, 1.0, (3, dim), &Device::Cpu).unwrap();
-        let y = Tensor::randn(0_f32, 1.0, (3, dim), &Device::Cpu).unwrap();
-        let vectors: Vec<Tensor> = (0..3).map(|_| Tensor::randn(0_f32, 1.0, dim, &Device::Cpu).unwrap()).collect();
+        let x = numbers(3 * dim, 3).reshape((3, dim)).unwrap();
+        let y = numbers(3 * dim, 4).reshape((3, dim)).unwrap();
+        let vectors: Vec<Tensor> = (5..8).map(|seed| numbers(dim, seed)).collect();
         let [bias, weight, shift] = [0, 1, 2].map(|i| vectors[i].to_vec1::<f32>().unwrap());
         let sum = (&x + &y).unwrap().broadcast_add(&vectors[0]).unwrap();
         let theirs = candle_nn::ops::layer_norm(&sum, &vectors[1], &vectors[2], 1e-12).unwrap();

@@ -91,9 +91,37 @@ impl Manifest {
     /// `sentence_bert_config.json`, as sentence-transformers writes them. Pooling is by the mean where nothing says
     /// otherwise.
     pub(crate) fn of(files: &ModelFiles) -> Result<Self, ModelError> {
-        let Some(bytes) = files.read("model.toml")? else { return infer(files) };
-        let text = std::str::from_utf8(&bytes).map_err(|error| files.malformed("model.toml", error))?;
-        Self::parse(text).map_err(|error| files.malformed("model.toml", error))
+        let config = files.require(
+            "config.json",
+            "a model folder in hub layout: config.json, tokenizer.json and model.safetensors",
+        )?;
+        let config: HubConfig = parse_json(files, "config.json", &config)?;
+        let manifest = match files.read("model.toml")? {
+            None => infer(files, &config)?,
+            Some(bytes) => {
+                let text = std::str::from_utf8(&bytes).map_err(|error| files.malformed("model.toml", error))?;
+                Self::parse(text).map_err(|error| files.malformed("model.toml", error))?
+            }
+        };
+        manifest.check(&config).map_err(|reason| files.malformed("model.toml", reason))?;
+        Ok(manifest)
+    }
+
+    /// Refuses what the model's own configuration contradicts, and numbers that make no sense.
+    fn check(&self, config: &HubConfig) -> Result<(), String> {
+        if self.dim != config.hidden_size {
+            return Err(format!("dim is {}, config.json has hidden_size {}", self.dim, config.hidden_size));
+        }
+        if !(3..=config.max_position_embeddings).contains(&self.max_tokens) {
+            let positions = config.max_position_embeddings;
+            return Err(format!("max_tokens is {}, expected a number from 3 to {positions}", self.max_tokens));
+        }
+        match &self.near_duplicate {
+            Some(it) if !(f32::MIN_POSITIVE..=1.0).contains(&it.min_cosine) => {
+                Err(format!("min_cosine is {}, expected a number above 0 and at most 1", it.min_cosine))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -119,10 +147,7 @@ struct SentenceConfig {
     max_seq_length: Option<usize>,
 }
 
-fn infer(files: &ModelFiles) -> Result<Manifest, ModelError> {
-    let config = files
-        .require("config.json", "a model folder in hub layout: config.json, tokenizer.json and model.safetensors")?;
-    let config: HubConfig = parse_json(files, "config.json", &config)?;
+fn infer(files: &ModelFiles, config: &HubConfig) -> Result<Manifest, ModelError> {
     let pooling = match files.read("1_Pooling/config.json")? {
         None => Pooling::Mean,
         Some(bytes) => pooling(files, &parse_json(files, "1_Pooling/config.json", &bytes)?)?,
@@ -142,7 +167,7 @@ fn infer(files: &ModelFiles) -> Result<Manifest, ModelError> {
         repo: None,
         revision: None,
         modality: "text".to_owned(),
-        architecture: config.model_type,
+        architecture: config.model_type.clone(),
         dim: config.hidden_size,
         pooling,
         normalize: true,

@@ -47,7 +47,8 @@ pub struct RowPairs {
 
 /// Finds all pairs of different rows of `rows` with a cosine of at least `min_cosine`.
 ///
-/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim / 2), memory O(pairs + threads x tile).
+/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim / 2), memory O(pairs + threads x tile); while a round runs,
+/// each of its blocks may hold up to twice the cap.
 /// Tells `task` of every row that is done.
 ///
 /// # Panics
@@ -84,13 +85,15 @@ fn join(
     let block_rows = options.block_rows.max(1);
     let firsts: Vec<usize> = (0..queries.nrows()).step_by(block_rows).collect();
     let mut found = RowPairs::default();
-    // Rounds of blocks, so that pairs beyond the cap are dropped as they come and not held until the end.
-    for round in firsts.chunks(64) {
+    // A round of one block per thread: what a round may keep is known before it starts, so memory is bounded by the cap
+    // and one round, and what is kept does not depend on the number of threads.
+    for round in firsts.chunks(rayon::current_num_threads()) {
+        let room = options.max_pairs - found.pairs.len();
         let blocks: Vec<RowPairs> = round
             .par_iter()
             .map(|first| {
                 let last = (first + block_rows).min(queries.nrows());
-                let pairs = join_block(queries, *first..last, base, triangle, options);
+                let pairs = join_block(queries, *first..last, base, triangle, options.min_cosine, room);
                 task.advance((last - first) as u64);
                 pairs
             })
@@ -104,37 +107,51 @@ fn join(
     found
 }
 
-/// Pairs of the queries `range`, ascending; at most `max_pairs` of them are kept.
+/// Pairs of the queries `range`, ascending; the first `keep` of them are kept, all are counted.
 fn join_block(
     queries: ArrayView2<'_, f32>,
     range: std::ops::Range<usize>,
     base: ArrayView2<'_, f32>,
     triangle: bool,
-    options: &JoinOptions,
+    min_cosine: f32,
+    keep: usize,
 ) -> RowPairs {
-    let propose = options.min_cosine - proposal_margin(base.ncols());
+    let margin = proposal_margin(base.ncols());
     let rows = queries.slice(s![range.clone(), ..]);
     let from = if triangle { range.start + 1 } else { 0 };
-    let mut proposed: Vec<(usize, usize)> = Vec::new();
     let mut found = RowPairs::default();
     for_each_tile(rows, base, from, |first, tile| {
         for (i, scores) in tile.axis_iter(Axis(0)).enumerate() {
             let a = range.start + i;
-            let hits = scores.iter().enumerate().filter(|(_, score)| propose <= **score);
-            proposed.extend(hits.map(|(j, _)| (a, first + j)).filter(|(a, b)| !triangle || a < b));
-        }
-        // The tile's proposals are decided at once, so that memory is bounded by the pairs that count.
-        for (a, b) in proposed.drain(..) {
-            let cosine = canonical_dot(slice(&queries, a), slice(&base, b));
-            if options.min_cosine <= cosine {
-                found.n_found += 1;
-                found.pairs.push(RowPair { a: index(a), b: index(b), cosine });
+            for (j, score) in scores.iter().enumerate() {
+                let b = first + j;
+                if *score < min_cosine - margin || (triangle && b <= a) {
+                    continue;
+                }
+                if keep == 0 && min_cosine + margin <= *score {
+                    // Nobody will see the pair, and it counts whatever its exact cosine is.
+                    found.n_found += 1;
+                    continue;
+                }
+                let cosine = canonical_dot(slice(&queries, a), slice(&base, b));
+                if min_cosine <= cosine {
+                    found.n_found += 1;
+                    found.pairs.push(RowPair { a: index(a), b: index(b), cosine });
+                }
             }
         }
+        if 2 * keep <= found.pairs.len() {
+            first_pairs(&mut found.pairs, keep);
+        }
     });
-    found.pairs.sort_by_key(|pair| (pair.a, pair.b));
-    found.pairs.truncate(options.max_pairs);
+    first_pairs(&mut found.pairs, keep);
     found
+}
+
+/// Sorts `pairs` and keeps the first `keep`.
+fn first_pairs(pairs: &mut Vec<RowPair>, keep: usize) {
+    pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
+    pairs.truncate(keep);
 }
 
 pub(crate) fn slice<'a>(rows: &'a ArrayView2<'_, f32>, row: usize) -> &'a [f32] {

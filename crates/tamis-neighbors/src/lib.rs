@@ -5,9 +5,9 @@
 //! a margin that is proven for the number type and the dimension ([`proposal_margin`]); each proposed pair is computed
 //! again by [`canonical_dot`], one sum in one order, and only that number is compared, ranked and printed.
 //!
-//! - [`join`]: all pairs at or above a cosine, of a set with itself or of queries with a base.
+//! - [`self_join`] and [`cross_join`]: all pairs at or above a cosine, of a set with itself or of queries with a base.
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
-//! - [`groups`]: families (connected components) and stars (a leader and what is within the threshold of it).
+//! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //!
 //! Everything here works on row indices of plain arrays; the facade translates rows to samples.
 

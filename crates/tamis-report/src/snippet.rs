@@ -51,10 +51,14 @@ pub(crate) fn excerpts(texts: &[String], max_chars: usize) -> Vec<Excerpt> {
 }
 
 /// Number of characters before the first one in which any text differs from the first text; `None` where all are equal.
+///
+/// A text that goes on where another ends does not count as different: long texts are read in part, and such an end may be
+/// where reading stopped.
 fn first_difference(texts: &[String]) -> Option<usize> {
     let (first, rest) = texts.split_first()?;
     let common = |other: &String| first.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
-    rest.iter().filter(|other| *other != first).map(common).min()
+    let differs = |other: &&String| !first.starts_with(other.as_str()) && !other.starts_with(first.as_str());
+    rest.iter().filter(differs).map(common).min()
 }
 
 /// The first character after a space from `start` on, if it comes before half of the lead is gone; else `start`.
@@ -165,11 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_of_another_text_is_shown_by_its_end() {
+    fn a_beginning_of_another_text_is_no_difference() {
         let same = "x".repeat(200);
         let longer = format!("{same}{}", "y".repeat(200));
         let shown = shown(&[&same, &longer], 80);
-        assert_eq!(shown[0], format!("…{}", "x".repeat(LEAD)));
-        assert!(shown[1].starts_with(&format!("…{}y", "x".repeat(LEAD))) && shown[1].ends_with("y…"));
+        assert_eq!(shown[0], shown[1]);
+        assert!(shown[0].starts_with('x') && shown[0].ends_with("x…"));
     }
 }

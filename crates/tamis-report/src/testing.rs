@@ -102,6 +102,7 @@ impl Fixture {
             texts: &self.texts,
             fingerprints: &self.fingerprints,
             identity: &self.identity,
+            families: &[],
             pairs: Vec::new(),
             model: Some(ModelFacts {
                 id: "all-minilm-l6-v2".to_owned(),

@@ -67,7 +67,7 @@ pub(crate) struct ReadArgs {
     /// Model: a folder in hub layout, or the name of a bundled one.
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Threads; the default is one per core.
+    /// Threads, at most 1024; the default is one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Configuration file; the default is tamis.toml, then pyproject.toml, in the working folder.

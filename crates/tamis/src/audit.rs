@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, DeviceFacts, Embeddings, Evidence, IdentityGroups, IdentityLevel, Need, Outcome,
-    Progress, Report, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, DeviceFacts, Evidence, IdentityGroups, IdentityLevel, Need, Outcome, Progress,
+    Report, SampleId, SplitRole, StageTime, Value,
 };
 use tamis_data::{Input, ReadOptions, Reader};
 use tamis_embed::{ModelFiles, TextModel};
@@ -66,6 +66,7 @@ impl From<tamis_data::ReadError> for AuditError {
 pub struct Audit {
     ingested: Ingested,
     identity: [IdentityGroups; 3],
+    families: Vec<SampleId>,
     joined: Joined,
     checks: Vec<CheckReport>,
     model: Option<TextModel>,
@@ -99,6 +100,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     }
     let identity = watch
         .time("group", || (n, IdentityLevel::ALL.map(|level| ingested.fingerprints.groups(&ingested.dataset, level))));
+    let families = families(n, &identity[2]);
     let lacks = Lacks::of(&ingested);
     let runnable = options.checks.iter().filter(|check| lacks.reason(&***check).is_none());
     let needs: Vec<Need> = runnable.flat_map(|check| check.needs()).collect();
@@ -128,7 +130,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         task.advance(1);
     }
     let (command, seed, out) = (options.command, options.seed, options.out);
-    Ok(Audit { ingested, identity, joined, checks, model, config, command, seed, timing: watch.stages, out })
+    Ok(Audit { ingested, identity, families, joined, checks, model, config, command, seed, timing: watch.stages, out })
 }
 
 impl Audit {
@@ -144,6 +146,7 @@ impl Audit {
             texts: &self.ingested.texts,
             fingerprints: &self.ingested.fingerprints,
             identity: &self.identity,
+            families: &self.families,
             pairs: self.joined.pairs.iter().map(|(_, _, pairs)| pairs).collect(),
             model: self.model.as_ref().map(TextModel::facts),
             device: self.model.as_ref().map(|_| DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
@@ -158,6 +161,18 @@ impl Audit {
     pub fn add_time(&mut self, stage: &str, rows: usize, seconds: f64) {
         self.timing.push(StageTime { stage: stage.to_owned(), rows, seconds, reused: 0 });
     }
+}
+
+/// The first sample of each sample's family. Identical samples are a family; pairs that are merely similar never are.
+fn families(n: usize, identity: &IdentityGroups) -> Vec<SampleId> {
+    let identical = identity.repeated().iter().flat_map(|group| group.windows(2).map(|pair| (pair[0].0, pair[1].0)));
+    let mut first: Vec<SampleId> = (0..n).map(SampleId::from_idx).collect();
+    for family in tamis_neighbors::families(n, identical) {
+        for member in &family {
+            first[*member as usize] = SampleId(family[0]);
+        }
+    }
+    first
 }
 
 /// The definition of a check by its id.
@@ -192,8 +207,7 @@ impl Lacks {
                 "there is no split to be evaluated on beside one to train on: {names} (use --train PATH --test PATH)"
             )
         });
-        let n_vectors = ingested.embeddings.as_ref().map_or(0, |embeddings: &Embeddings| embeddings.rows().nrows());
-        let embeddings = (n_vectors < 2).then(|| format!("there is nothing to compare: distinct texts: {n_vectors}"));
+        let embeddings = ingested.embeddings.is_none().then(|| "no sample has a text".to_owned());
         Self { labels, splits, embeddings }
     }
 
@@ -304,6 +318,7 @@ impl Stopwatch {
     }
 
     fn add(&mut self, stage: &str, rows: usize, seconds: f64) {
+        tracing::info!("{stage}: {rows} in {seconds:.3} s");
         self.stages.push(StageTime { stage: stage.to_owned(), rows, seconds, reused: 0 });
     }
 }

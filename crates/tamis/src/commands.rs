@@ -19,6 +19,9 @@ pub(crate) mod embed;
 
 pub(crate) mod explain;
 
+/// More threads than any machine that this runs on has; far more end in a system that has no memory for their stacks.
+const MAX_THREADS: usize = 1024;
+
 /// The inputs in the order they stand in: paths first, then `--train`, `--validation`, `--test`.
 fn inputs(args: &ReadArgs) -> anyhow::Result<Vec<Input>> {
     let mut inputs: Vec<Input> = args.paths.iter().map(|text| input(text)).collect();
@@ -63,7 +66,12 @@ fn read_options(args: &ReadArgs, file: &FileConfig) -> ReadOptions {
 
 /// Sets up the thread pool of the whole run.
 fn set_threads(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<()> {
-    let threads = args.threads.or(file.threads).unwrap_or(0);
+    let asked = args.threads.or(file.threads);
+    if let Some(n) = asked.filter(|n| !(1..=MAX_THREADS).contains(n)) {
+        return Err(Usage(format!("threads is {n}, expected a number from 1 to {MAX_THREADS}")).into());
+    }
+    // Zero is rayon's word for one per core.
+    let threads = asked.unwrap_or(0);
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }
 

@@ -1,7 +1,7 @@
 //! What flags and the configuration file mean: flags beat the file, the file beats the defaults.
 //!
 //! The file is `tamis.toml`, or `[tool.tamis]` of `pyproject.toml`, in the working folder. There is no environment layer:
-//! of the environment only `NO_COLOR` is read, and `RAYON_NUM_THREADS` by rayon itself.
+//! of the environment only `NO_COLOR` and the place for temporary files are read, and `RAYON_NUM_THREADS` by rayon itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -188,6 +188,12 @@ fn parse_set(text: &str) -> Result<(String, String, toml::Value), ConfigError> {
 #[must_use]
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Where files that nobody is to see are kept when a command leaves no record.
+#[must_use]
+pub fn scratch_dir() -> PathBuf {
+    std::env::temp_dir()
 }
 
 #[cfg(test)]

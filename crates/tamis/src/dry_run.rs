@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tamis_core::{NoProgress, Progress, SampleId, TextSource as _};
+use tamis_core::{Need, NoProgress, Progress, SampleId, TextSource as _};
 use tamis_data::Reader;
 use tamis_embed::TextModel;
 
 use crate::audit::{AuditError, AuditOptions, Lacks};
+use crate::config;
 use crate::ingest::{IngestError, ingest};
 
 /// Texts that are embedded to learn the speed, spread evenly over the data.
@@ -27,10 +28,10 @@ pub struct DryRun {
     pub notes: Vec<String>,
     /// Seconds the reading took, here and now.
     pub read_seconds: f64,
-    /// Estimated seconds to embed.
-    pub embed_seconds: f64,
-    /// Estimated seconds of joins and neighbors.
-    pub join_seconds: f64,
+    /// Estimated seconds to embed; `None` where no check needs vectors.
+    pub embed_seconds: Option<f64>,
+    /// Estimated seconds of joins and neighbors; `None` where no check needs vectors.
+    pub join_seconds: Option<f64>,
     /// Estimated memory.
     pub memory_bytes: u64,
     /// Estimated disk space of the scratch file, which is gone at the end.
@@ -45,28 +46,34 @@ pub struct DryRun {
 /// As [`crate::audit::run`].
 pub fn dry_run(options: &AuditOptions, progress: &dyn Progress) -> Result<DryRun, AuditError> {
     let reader = Reader::open(&options.inputs, &options.read)?;
-    let scratch = std::env::temp_dir();
+    let scratch = config::scratch_dir();
     let started = Instant::now();
     let ingested = ingest(reader, None, &scratch, progress)?;
     let read_seconds = started.elapsed().as_secs_f64();
-    let model = TextModel::load(&options.model)?;
     let n_distinct = n_distinct(&ingested);
-    let texts = probe(&ingested, &scratch)?;
-    let dim = model.manifest().dim;
-    let started = Instant::now();
-    model.embed(&texts, &NoProgress).map_err(IngestError::from)?;
-    let embed_seconds = started.elapsed().as_secs_f64() * ratio(n_distinct, texts.len());
     let mut lacks = Lacks::of(&ingested);
-    if 2 <= n_distinct {
+    if 0 < n_distinct {
         lacks.assume_embeddings();
     }
+    let needs_model = options.checks.iter().any(|check| check.needs().contains(&Need::Embeddings));
+    let model = if needs_model { Some(TextModel::load(&options.model)?) } else { None };
+    let dim = model.as_ref().map_or(0, |model| model.manifest().dim);
+    let embed_seconds = match &model {
+        None => None,
+        Some(model) => {
+            let texts = probe(&ingested, &scratch)?;
+            let started = Instant::now();
+            model.embed(&texts, &NoProgress).map_err(IngestError::from)?;
+            Some(started.elapsed().as_secs_f64() * ratio(n_distinct, texts.len()))
+        }
+    };
     let n = ingested.dataset.len();
     Ok(DryRun {
         n_samples: n,
         n_distinct,
         read_seconds,
         embed_seconds,
-        join_seconds: join_seconds(n_distinct, dim),
+        join_seconds: model.map(|_| join_seconds(n_distinct, dim)),
         memory_bytes: memory_bytes(n, n_distinct, dim),
         scratch_bytes: ingested.dataset.ids().map(|id| ingested.texts.text_bytes(id)).sum(),
         checks: options.checks.iter().map(|check| (check.info().id, lacks.reason(&**check))).collect(),
@@ -94,14 +101,14 @@ fn probe(ingested: &crate::ingest::Ingested, scratch: &Path) -> Result<Vec<Strin
 fn join_seconds(n: usize, dim: usize) -> f64 {
     let rows = ndarray::Array2::<f32>::from_elem((PROBE_ROWS, dim), 0.1);
     let started = Instant::now();
-    let product = rows.dot(&rows.t());
-    let seconds = started.elapsed().as_secs_f64() * f64::from(product[[0, 0]].signum());
+    std::hint::black_box(rows.dot(&rows.t()));
+    let seconds = started.elapsed().as_secs_f64();
     let scale = ratio(n, PROBE_ROWS);
     2.0 * seconds * scale * scale / ratio(rayon::current_num_threads(), 1)
 }
 
-/// Vectors twice (once while rows are gathered for a join), 160 bytes of hashes and metadata a sample, the model in f32,
-/// and 200 MB for windows and tiles.
+/// Vectors twice (once while rows are gathered for a join), 160 bytes of hashes and metadata a sample, and 300 MB for the
+/// model in f32, windows and tiles.
 fn memory_bytes(n: usize, n_distinct: usize, dim: usize) -> u64 {
     (2 * n_distinct * dim * 4 + n * 160) as u64 + 300_000_000
 }

@@ -33,7 +33,7 @@ impl ExitStatus {
     /// Prints `error` with its causes and a hint, and says how the run ends. A closed pipe is no error: whoever read the
     /// output had enough.
     pub(crate) fn of_error(error: &anyhow::Error) -> Self {
-        if error.chain().any(|cause| is_closed_pipe(cause)) {
+        if error.chain().any(is_closed_pipe) {
             return Self::Clean;
         }
         let mut text = format!("error: {error}\n");
@@ -49,7 +49,7 @@ impl ExitStatus {
             text.push_str(&format!("\nhint: {hint}\n"));
         }
         print_to_stderr(&text);
-        if error.chain().any(|cause| is_usage(cause)) { Self::Usage } else { Self::Failed }
+        if error.chain().any(is_usage) { Self::Usage } else { Self::Failed }
     }
 }
 

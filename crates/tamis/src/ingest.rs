@@ -67,6 +67,9 @@ pub enum IngestError {
 ///
 /// # Errors
 /// When the data ends without one readable sample, the model fails, or the scratch file cannot be written.
+///
+/// # Panics
+/// When the model gives vectors of another length than it says: a bug.
 pub fn ingest(
     mut reader: Reader,
     model: Option<&TextModel>,
@@ -164,6 +167,12 @@ impl Pass {
             window.texts.iter().partition(|text| self.first_of.get(&text.digests[0]) == Some(&text.id));
         let texts: Vec<&str> = new.iter().map(|text| text.text.as_str()).collect();
         let encoded = model.embed(&texts, task)?;
+        tracing::debug!(
+            "window from {}: {} samples, {} new texts",
+            window.first.0,
+            window.fingerprints.len(),
+            new.len()
+        );
         self.row_of.resize(window.first.idx() + window.fingerprints.len(), None);
         for (i, text) in new.iter().enumerate() {
             self.row_of[text.id.idx()] = Some(self.truncated.len() + i);

@@ -164,10 +164,12 @@ fn add(
 }
 
 fn stars(ids: &[SampleId], found: &RowPairs) -> Vec<Star> {
-    let cosine: BTreeMap<(u32, u32), f32> = found.pairs.iter().map(|pair| ((pair.a, pair.b), pair.cosine)).collect();
+    let cosine = |a: u32, b: u32| {
+        let place = found.pairs.binary_search_by_key(&(a.min(b), a.max(b)), |pair| (pair.a, pair.b));
+        found.pairs[place.expect("because a member is paired with its leader")].cosine
+    };
     let star = |star: tamis_neighbors::Star| {
-        let with =
-            |member: &u32| (ids[*member as usize], cosine[&(star.leader.min(*member), star.leader.max(*member))]);
+        let with = |member: &u32| (ids[*member as usize], cosine(star.leader, *member));
         let mut members: Vec<(SampleId, f32)> = star.members.iter().map(with).collect();
         members.sort_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
         Star { leader: ids[star.leader as usize], members }

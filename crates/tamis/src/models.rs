@@ -19,17 +19,17 @@ pub struct NoSuchModel {
 /// The model used where none is named.
 pub const DEFAULT_TEXT_MODEL: &str = "all-minilm-l6-v2";
 
-/// Finds the files of `name`: a folder, or a model that the binary carries.
+/// Finds the files of `name`: a model that the binary carries, or a folder (`./NAME` where both are there).
 ///
 /// # Errors
 /// When it is neither.
 pub fn find(name: &str) -> Result<ModelFiles, NoSuchModel> {
+    if let Some(files) = bundled().iter().find(|(id, _)| *id == name) {
+        return Ok(ModelFiles::Bundled { name: files.0, files: files.1 });
+    }
     let path = Path::new(name);
     if path.is_dir() {
         return Ok(ModelFiles::Folder(path.to_owned()));
-    }
-    if let Some(files) = bundled().iter().find(|(id, _)| *id == name) {
-        return Ok(ModelFiles::Bundled { name: files.0, files: files.1 });
     }
     let known: Vec<&str> = bundled().iter().map(|(id, _)| *id).collect();
     let known = if known.is_empty() { "none (this build carries no model)".to_owned() } else { known.join(", ") };

@@ -17,11 +17,19 @@ pub struct OutputError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Writes all files of the record; each appears whole or not at all.
+/// Writes all files of the record but `audit.json`, which it removes; each appears whole or not at all.
 ///
 /// # Errors
 /// When a file cannot be written; those before it are there.
+///
+/// # Panics
+/// Never, as long as there is a renderer called `html`.
 pub fn write(report: &Report<'_>) -> Result<(), OutputError> {
+    // The record of an earlier run ends here: a run that stops half-way must not look complete.
+    match std::fs::remove_file(report.out.join("audit.json")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(&report.out, "audit.json", error)),
+        _ => {}
+    }
     let rows: Vec<artifacts::FindingRow> = v1::findings(report)
         .map(|finding| finding.map(row))
         .collect::<Result<_, _>>()

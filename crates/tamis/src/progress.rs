@@ -1,8 +1,9 @@
 //! Progress bars on a terminal: items, items a second, time left.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tamis_core::{Progress, Task};
 
 /// Draws bars on stderr, and nothing where that is no terminal.
@@ -29,13 +30,23 @@ impl Progress for Bars {
 }
 
 fn bounded(unit: &str) -> ProgressStyle {
-    let template = format!("{{msg:24}} {{bar:24}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left");
-    ProgressStyle::with_template(&template).expect("because the template is well-formed").progress_chars("=> ")
+    let template = format!("{{msg:24}} {{bar:24}} {{pos}}/{{len}} {unit}  {{rate}}  {{eta}} left");
+    ProgressStyle::with_template(&template)
+        .expect("because the template is well-formed")
+        .with_key("rate", rate)
+        .progress_chars("=> ")
 }
 
 fn unbounded(unit: &str) -> ProgressStyle {
-    let template = format!("{{msg:24}} {{spinner}} {{pos}} {unit}  {{per_sec}}");
-    ProgressStyle::with_template(&template).expect("because the template is well-formed")
+    let template = format!("{{msg:24}} {{spinner}} {{pos}} {unit}  {{rate}}");
+    ProgressStyle::with_template(&template).expect("because the template is well-formed").with_key("rate", rate)
+}
+
+/// Items a second.
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    let rate = state.per_sec();
+    // A bar that cannot be drawn is no reason to stop.
+    let _ = if rate < 10.0 { write!(out, "{rate:.1}/s") } else { write!(out, "{rate:.0}/s") };
 }
 
 #[derive(Debug)]

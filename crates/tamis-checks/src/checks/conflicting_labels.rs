@@ -98,10 +98,20 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
         severity: Severity::Medium,
         confidence: if same_bytes { Confidence::High } else { Confidence::Medium },
         score: f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)),
-        message: format!("{} labels for the same {}: {}", labels.len(), level.phrase(), counts.join(", ")),
+        message: format!("{} labels for the same {}: {}", labels.len(), level.phrase(), first_of(&counts)),
         evidence: Evidence::new().with("level", level.id()).with("labels", evidence.collect::<Vec<_>>()),
         samples: labels.into_iter().flat_map(|(_, samples)| samples).collect(),
         suggestion: Some(Suggestion::Review),
+    }
+}
+
+/// The first counts, and how many more there are.
+fn first_of(counts: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = counts[..counts.len().min(SHOWN)].join(", ");
+    match counts.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

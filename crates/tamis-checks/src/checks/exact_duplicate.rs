@@ -62,6 +62,14 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
         }
     }
     let kept: Vec<SampleId> = kept.into_values().collect();
+    let suggestion = match redundant.is_empty() {
+        true => None,
+        // Which copy to keep is then a question of which label is right: see conflicting-labels.
+        false if super::labels_differ(cx.dataset, group) => Some(Suggestion::Review),
+        // Punctuation may be what tells them apart: `3 + 4` and `3 - 4`.
+        false if level == IdentityLevel::Alphanumeric => Some(Suggestion::Review),
+        false => Some(Suggestion::Drop(redundant.clone())),
+    };
     let message = if redundant.is_empty() {
         format!("{} samples have the same {}, one in each split", group.len(), level.phrase())
     } else {
@@ -75,7 +83,7 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
         samples,
         message,
         evidence: Evidence::new().with("level", level.id()).with("copies", group.len()).with("keep", kept),
-        suggestion: (!redundant.is_empty()).then_some(Suggestion::Drop(redundant)),
+        suggestion,
     }
 }
 
@@ -136,6 +144,12 @@ mod tests {
     fn one_of_each_split_is_kept() {
         let result = Scene::parse(SCENE).run("exact-duplicate", "");
         assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1)])));
+    }
+
+    #[test]
+    fn copies_whose_labels_differ_are_not_proposed_to_be_dropped() {
+        let result = Scene::parse("a | t | x | 1, 0 | x\nb | t | y | 1, 0 | x").run("exact-duplicate", "");
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Review));
     }
 
     #[test]

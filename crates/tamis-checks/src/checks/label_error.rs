@@ -1,12 +1,12 @@
 //! `label-error`: given labels that the rest of the data contradicts.
 
-use ndarray::{Array2, ArrayView1, Axis};
+use ndarray::{ArrayView1, Axis};
 use tamis_core::check::SampleScores;
 use tamis_core::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, IdentityLevel,
     LabelId, Need, SampleId, Severity, Suggestion,
 };
-use tamis_labels::{LogisticOptions, PruneOptions};
+use tamis_labels::{LogisticOptions, OutOfFold, PruneOptions};
 
 use super::{BadOption, CheckDef, options};
 
@@ -91,7 +91,13 @@ impl Check for LabelError {
             result.threshold_source = "none".to_owned();
             return Ok(result);
         }
-        let probabilities = self.probabilities(cx, embeddings, &problem)?;
+        let out = self.probabilities(cx, embeddings, &problem)?;
+        let probabilities = &out.probabilities;
+        let n_unfinished = out.folds.iter().filter(|fold| !fold.fit.converged).count();
+        if n_unfinished != 0 {
+            let folds = self.folds;
+            result.notes.push(format!("{n_unfinished} of {folds} fits did not converge: probabilities may mislead"));
+        }
         let wrong = tamis_labels::prune_by_noise_rate(&problem.labels, probabilities.view(), &PruneOptions::default())?;
         let quality = tamis_labels::self_confidence(&problem.labels, probabilities.view())?;
         let mut values = vec![f32::NAN; cx.dataset.len()];
@@ -147,7 +153,7 @@ impl LabelError {
         cx: &CheckContext<'_>,
         embeddings: &Embeddings,
         problem: &Problem,
-    ) -> Result<Array2<f32>, CheckError> {
+    ) -> Result<OutOfFold, CheckError> {
         let groups = cx.identity(IdentityLevel::Alphanumeric);
         let group_of: Vec<u32> = problem.ids.iter().map(|id| groups.leader(*id).0).collect();
         let keys: Vec<u64> = problem.ids.iter().map(|id| fold_key(cx, *id)).collect();
@@ -158,7 +164,7 @@ impl LabelError {
         let n_classes = problem.classes.len();
         let out =
             tamis_labels::out_of_fold_probabilities(features.view(), &problem.labels, n_classes, &folds, &options)?;
-        Ok(out.probabilities)
+        Ok(out)
     }
 }
 
@@ -200,9 +206,12 @@ fn finding(cx: &CheckContext<'_>, problem: &Problem, i: usize, score: f64, row: 
             .with("given", name(given))
             .with("suggested", name(suggested))
             .with("given_probability", row[given])
-            .with("suggested_probability", row[suggested])
-            .with("self_confidence", row[given]),
-        suggestion: Some(Suggestion::Relabel(id, label(suggested))),
+            .with("suggested_probability", row[suggested]),
+        suggestion: Some(match confidence {
+            // The model doubts the label and knows no better one.
+            Confidence::Low => Suggestion::Review,
+            Confidence::Medium | Confidence::High => Suggestion::Relabel(id, label(suggested)),
+        }),
     }
 }
 

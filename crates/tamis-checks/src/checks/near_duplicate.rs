@@ -5,7 +5,9 @@ use tamis_core::{
     PairSearch, SampleId, Severity, Star, Suggestion,
 };
 
-use super::{CheckDef, check_cosine, cosine_option, count, options, pair_notes, threshold};
+use super::{
+    CheckDef, check_cosine, copies_in_split, cosine_option, count, labels_differ, options, pair_notes, threshold,
+};
 
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
@@ -43,13 +45,13 @@ impl Check for NearDuplicate {
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
         let pairs = cx.pairs(PairSearch::WithinSplits, self.min_cosine)?;
         let embeddings = cx.embeddings()?;
-        let mut findings: Vec<Finding> = pairs.stars.iter().map(|star| finding(star, embeddings)).collect();
+        let mut findings: Vec<Finding> = pairs.stars.iter().map(|star| finding(cx, star, embeddings)).collect();
         // Stable: stars of one similarity stay in reading order.
         findings.sort_by(|x, y| y.score.total_cmp(&x.score));
         let n_members: usize = pairs.stars.iter().map(|star| star.members.len()).sum();
         Ok(CheckResult {
             population: cx.dataset.ids().filter(|id| embeddings.row_of(*id).is_some()).count(),
-            flagged: n_members + pairs.stars.len(),
+            flagged: findings.iter().map(|finding| finding.samples.len()).sum(),
             findings,
             threshold: Some(threshold(pairs)),
             threshold_source: pairs.min_source.clone(),
@@ -60,9 +62,11 @@ impl Check for NearDuplicate {
     }
 }
 
-fn finding(star: &Star, embeddings: &Embeddings) -> Finding {
+fn finding(cx: &CheckContext<'_>, star: &Star, embeddings: &Embeddings) -> Finding {
     let truncated = star.members.iter().map(|(id, _)| *id).chain([star.leader]).any(|id| embeddings.is_truncated(id));
-    let members: Vec<SampleId> = star.members.iter().map(|(id, _)| *id).collect();
+    let copies = |id: SampleId| copies_in_split(cx, id, cx.dataset.sample(id).split);
+    // A member stands for all samples of its identity group: they are as close.
+    let members: Vec<SampleId> = star.members.iter().flat_map(|(id, _)| copies(*id)).collect();
     let best = star.members.first().map_or(0.0, |(_, cosine)| *cosine);
     let message = match (members.len(), truncated) {
         (1, false) => format!("close to another sample: cosine {best:.3}"),
@@ -70,19 +74,25 @@ fn finding(star: &Star, embeddings: &Embeddings) -> Finding {
         (n, false) => format!("{n} samples are close to one: cosine up to {best:.3}"),
         (n, true) => format!("{n} samples begin like one: cosine up to {best:.3}"),
     };
+    let all: Vec<SampleId> = members.iter().copied().chain([star.leader]).collect();
+    // The rest of a longer text is unknown, and of two labels one may be wrong: a person must look.
+    let labeled: Vec<SampleId> = members.iter().copied().chain(copies(star.leader)).collect();
+    let suggestion = match truncated || labels_differ(cx.dataset, &labeled) {
+        true => Suggestion::Review,
+        false => Suggestion::Drop(members),
+    };
     let evidence = star.members.iter().map(|(id, cosine)| Evidence::new().with("key", *id).with("cosine", *cosine));
     Finding {
         severity: Severity::Low,
         confidence: if truncated { Confidence::Low } else { Confidence::Medium },
         score: f64::from(best),
         message,
-        samples: members.iter().copied().chain([star.leader]).collect(),
+        samples: all,
         evidence: Evidence::new()
             .with("keep", star.leader)
             .with("members", evidence.collect::<Vec<_>>())
             .with("truncated", truncated),
-        // The rest of a longer text is unknown: nothing is proposed to be dropped for its beginning.
-        suggestion: Some(if truncated { Suggestion::Review } else { Suggestion::Drop(members) }),
+        suggestion: Some(suggestion),
     }
 }
 
@@ -98,6 +108,20 @@ mod tests {
         assert_eq!(messages(&result), ["b c a: 2 samples are close to one: cosine up to 1.000"]);
         assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1), SampleId(2)])));
         assert_eq!((fact(&result, "stars"), fact(&result, "pairs"), result.flagged), (1, 3, 3));
+    }
+
+    #[test]
+    fn close_samples_whose_labels_differ_are_not_proposed_to_be_dropped() {
+        let result = Scene::parse("a | t | x | 1, 0\nb | t | y | 1, 0.01").run("near-duplicate", "min_cosine = 0.999");
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Review));
+    }
+
+    #[test]
+    fn copies_of_a_close_sample_go_with_it() {
+        let scene = "a | t | - | 1, 0\nb | t | - | 1, 0.01 | same\nc | t | - | 1, 0.01 | same";
+        let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.999");
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1), SampleId(2)])));
+        assert_eq!(result.flagged, 3);
     }
 
     #[test]

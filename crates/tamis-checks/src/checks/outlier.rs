@@ -14,8 +14,8 @@ pub(super) static DEF: CheckDef = CheckDef {
         let check: Outlier = options(DEF.info.id, table)?;
         let reason = match &check {
             Outlier { k: 0, .. } => "k is 0, expected at least 1".to_owned(),
-            Outlier { iqr_factor, .. } if iqr_factor.is_nan() || *iqr_factor < 0.0 => {
-                format!("iqr_factor is {iqr_factor}, expected at least 0")
+            Outlier { iqr_factor, .. } if !iqr_factor.is_finite() || *iqr_factor < 0.0 => {
+                format!("iqr_factor is {iqr_factor}, expected a finite number of at least 0")
             }
             _ => return Ok(Box::new(check)),
         };

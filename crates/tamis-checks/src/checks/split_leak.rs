@@ -7,7 +7,7 @@ use tamis_core::{
     Need, PairSearch, SampleId, Severity, SplitId, SplitRole, Suggestion,
 };
 
-use super::{CheckDef, check_cosine, cosine_option, count, options, pair_notes, threshold};
+use super::{CheckDef, check_cosine, copies_in_split, cosine_option, count, options, pair_notes, threshold};
 
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
@@ -35,6 +35,17 @@ enum Rung {
     Identical(IdentityLevel),
     Near,
 }
+
+impl Rung {
+    /// Whether nothing that matters can differ. Punctuation can: `3 + 4` and `3 - 4` have the same letters and digits.
+    fn is_certain(self) -> bool {
+        matches!(self, Self::Identical(IdentityLevel::Bytes | IdentityLevel::Folded))
+    }
+}
+
+/// Near matches listed in one finding, the closest first; `pairs.parquet` has all. Chosen so that findings stay readable
+/// and their file in proportion to the samples: templates have thousands of matches each.
+const MAX_MATCHES: usize = 100;
 
 /// A sample that the leaked one was found in.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +82,7 @@ impl Check for SplitLeak {
         let mut findings = Vec::new();
         let mut flagged = BTreeSet::new();
         for ((split, first), matches) in leaks {
-            let queries = copies(cx, first, split);
+            let queries = copies_in_split(cx, first, split);
             flagged.extend(queries.iter().copied());
             findings.push(finding(cx, &queries, matches, |id| cx.embeddings().is_ok_and(|it| it.is_truncated(id))));
         }
@@ -104,13 +115,6 @@ impl Check for SplitLeak {
 /// Whether samples of `base` may have been seen before `query` is evaluated on.
 fn comes_before(dataset: &Dataset, base: SplitId, query: SplitId) -> bool {
     dataset.split_role(base) < dataset.split_role(query)
-}
-
-/// Samples of `split` that are identical to `id` in letters and digits, `id` among them, ascending.
-fn copies(cx: &CheckContext<'_>, id: SampleId, split: SplitId) -> Vec<SampleId> {
-    let groups = cx.identity(IdentityLevel::Alphanumeric);
-    let members = groups.members(groups.leader(id)).map_or_else(|| vec![id], <[SampleId]>::to_vec);
-    members.into_iter().filter(|id| cx.dataset.sample(*id).split == split).collect()
 }
 
 /// Leaks that are facts: members of one identity group in a split and in one before it.
@@ -157,16 +161,21 @@ fn finding(
     mut matches: Vec<Match>,
     truncated: impl Fn(SampleId) -> bool,
 ) -> (Rung, Finding) {
+    let role = |it: &Match| cx.dataset.split_role(cx.dataset.sample(it.sample).split);
+    // Facts before suspicions, train before validation: what decides the severity is said first.
+    let key = |it: &Match| (it.rung == Rung::Near, role(it), it.rung);
     matches
-        .sort_by(|x, y| x.rung.cmp(&y.rung).then(y.similarity.total_cmp(&x.similarity)).then(x.sample.cmp(&y.sample)));
+        .sort_by(|x, y| key(x).cmp(&key(y)).then(y.similarity.total_cmp(&x.similarity)).then(x.sample.cmp(&y.sample)));
+    let n_matches = matches.len();
+    let n_facts = matches.iter().filter(|it| it.rung != Rung::Near).count();
+    matches.truncate(n_facts.max(MAX_MATCHES));
     let best = matches[0];
     let query = cx.dataset.sample(queries[0]).split;
     let is_test = cx.dataset.split_role(query) == SplitRole::Test;
-    let from_train = |it: &Match| cx.dataset.split_role(cx.dataset.sample(it.sample).split) == SplitRole::Train;
     let cut = matches.iter().any(|it| truncated(it.sample)) || queries.iter().any(|id| truncated(*id));
     let (severity, confidence) = match best.rung {
         Rung::Identical(level) => {
-            let grave = is_test && matches.iter().any(|it| it.rung != Rung::Near && from_train(it));
+            let grave = is_test && matches.iter().any(|it| it.rung.is_certain() && role(it) == SplitRole::Train);
             let certain = if level == IdentityLevel::Alphanumeric { Confidence::Medium } else { Confidence::High };
             (if grave { Severity::High } else { Severity::Medium }, certain)
         }
@@ -174,7 +183,7 @@ fn finding(
         Rung::Near => (Severity::Low, Confidence::Medium),
     };
     let direction = format!("{} -> {}", cx.dataset.split_name(best.sample), cx.dataset.split_name(queries[0]));
-    let same: Vec<SampleId> = matches.iter().filter(|it| it.rung != Rung::Near).map(|it| it.sample).collect();
+    let same: Vec<SampleId> = matches.iter().filter(|it| it.rung.is_certain()).map(|it| it.sample).collect();
     let evidence = matches.iter().map(|it| {
         Evidence::new()
             .with("key", it.sample)
@@ -186,10 +195,11 @@ fn finding(
         severity,
         confidence,
         score: f64::from(best.similarity),
-        message: message(cx, queries[0], &matches),
+        message: message(cx, queries[0], best, n_matches),
         evidence: Evidence::new()
             .with("rung", rung_id(best.rung))
             .with("direction", direction)
+            .with("n_matches", n_matches)
             .with("matches", evidence.collect::<Vec<_>>()),
         samples: queries.iter().copied().chain(matches.iter().map(|it| it.sample)).collect(),
         suggestion: Some(if same.is_empty() { Suggestion::Review } else { Suggestion::Drop(same) }),
@@ -197,10 +207,9 @@ fn finding(
     (best.rung, finding)
 }
 
-fn message(cx: &CheckContext<'_>, query: SampleId, matches: &[Match]) -> String {
-    let best = matches[0];
+fn message(cx: &CheckContext<'_>, query: SampleId, best: Match, n_matches: usize) -> String {
     let (from, to) = (cx.dataset.split_name(best.sample), cx.dataset.split_name(query));
-    let more = match matches.len() {
+    let more = match n_matches {
         1 => String::new(),
         n => format!("; {} more like it", n - 1),
     };
@@ -263,6 +272,22 @@ mod tests {
         let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.9");
         assert_eq!(messages(&result), ["d c: a sample of test has the same bytes as one of validation"]);
         assert_eq!(result.findings[0].severity, Severity::Medium);
+    }
+
+    #[test]
+    fn a_copy_in_train_is_said_before_one_in_validation() {
+        let scene = "a | dev | - | 1, 0 | x\nb | test | - | 1, 0 | x\nc | train | - | 1, 0 | x";
+        let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.9");
+        assert_eq!(messages(&result)[0], "b c a: a sample of test has the same bytes as one of train; 1 more like it");
+        assert_eq!(result.findings[0].evidence.get("direction"), Some(&"train -> test".into()));
+    }
+
+    #[test]
+    fn equal_letters_with_other_punctuation_are_to_be_reviewed() {
+        let scene = "a | train | - | 1, 0 | What is 3 + 4?\nb | test | - | 1, 0 | What is 3 - 4?";
+        let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.9");
+        assert_eq!(result.findings[0].severity, Severity::Medium);
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Review));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use super::{FileSpec, Format, Head, Records, Sign, io_reason};
+use super::{FileSpec, Format, Head, Records, io_reason};
 use crate::mend;
 use crate::row::{Cell, RawRow, Row};
 use crate::stream::{self, MAX_RECORD_BYTES, Meter};
@@ -43,11 +43,11 @@ impl Format for Csv {
         true
     }
 
-    fn recognize(&self, head: &Head) -> Option<Sign> {
+    fn likely_sign(&self, head: &Head) -> Option<&'static str> {
         if head.is_binary() {
             return None;
         }
-        sniff(head).map(|_| Sign::Likely("its first lines have the same number of delimiters"))
+        sniff(head).map(|_| "its first lines have the same number of delimiters")
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {

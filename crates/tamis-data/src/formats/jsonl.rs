@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{FileSpec, Format, Head, Records, Sign, io_reason};
+use super::{FileSpec, Format, Head, Records, io_reason};
 use crate::mend;
 use crate::row::{Cell, RawRow, Row};
 use crate::stream::{self, Line, MAX_RECORD_BYTES, Meter};
@@ -33,9 +33,9 @@ impl Format for Jsonl {
         true
     }
 
-    fn recognize(&self, head: &Head) -> Option<Sign> {
+    fn certain_sign(&self, head: &Head) -> Option<&'static str> {
         if head.extension == "json" && begins_with_list(&head.bytes) {
-            return Some(Sign::Certain(A_LIST));
+            return Some(A_LIST);
         }
         let (line, is_whole) = head.first_line()?;
         if !line.starts_with(b"{") {
@@ -45,7 +45,7 @@ impl Format for Jsonl {
             Ok(_) => true,
             Err(error) => error.is_eof() && !is_whole,
         };
-        is_object.then_some(Sign::Certain("its first line is a JSON object"))
+        is_object.then_some("its first line is a JSON object")
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_long_first_line_is_recognized_by_its_beginning() {
         let head = Head { bytes: b"{\"text\": \"aaaa".to_vec(), ..Head::default() };
-        assert!(Jsonl.recognize(&head).is_some());
-        assert!(Jsonl.recognize(&Head { is_whole: true, ..head }).is_none());
+        assert!(Jsonl.certain_sign(&head).is_some());
+        assert!(Jsonl.certain_sign(&Head { is_whole: true, ..head }).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::sync::Arc;
 
-use super::{FileSpec, Format, Head, Records, Sign, io_reason};
+use super::{FileSpec, Format, Head, Records, io_reason};
 use crate::mend;
 use crate::row::{Cell, RawRow, Row};
 use crate::stream::{self, Line, MAX_RECORD_BYTES, Meter};
@@ -29,9 +29,9 @@ impl Format for Lines {
         false
     }
 
-    fn recognize(&self, head: &Head) -> Option<Sign> {
+    fn likely_sign(&self, head: &Head) -> Option<&'static str> {
         let is_text = !head.bytes.is_empty() && !head.is_binary();
-        is_text.then_some(Sign::Likely("it is text and no table"))
+        is_text.then_some("it is text and no table")
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {

@@ -23,7 +23,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::RowGroupMetaData;
 use serde_json::{Map, Number, Value};
 
-use super::{FileSpec, Format, Head, Records, Sign, io_reason};
+use super::{FileSpec, Format, Head, Records, io_reason};
 use crate::mend;
 use crate::row::{Cell, RawRow, Row, Text};
 use crate::stream;
@@ -58,8 +58,8 @@ impl Format for Parquet {
         true
     }
 
-    fn recognize(&self, head: &Head) -> Option<Sign> {
-        (!head.is_gzip && head.bytes.starts_with(MAGIC)).then_some(Sign::Certain("it begins with the magic PAR1"))
+    fn certain_sign(&self, head: &Head) -> Option<&'static str> {
+        (!head.is_gzip && head.bytes.starts_with(MAGIC)).then_some("it begins with the magic PAR1")
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {

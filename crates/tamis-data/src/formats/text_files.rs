@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{FileSpec, Format, Head, Records, Sign, io_reason};
+use super::{FileSpec, Format, Records, io_reason};
 use crate::mend;
 use crate::row::{Cell, RawRow, Row};
 use crate::stream::{self, BOM, MAX_RECORD_BYTES};
@@ -27,10 +27,6 @@ impl Format for TextFiles {
 
     fn is_table(&self) -> bool {
         false
-    }
-
-    fn recognize(&self, _head: &Head) -> Option<Sign> {
-        None
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {

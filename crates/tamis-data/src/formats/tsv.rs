@@ -1,7 +1,7 @@
 //! Tab-separated values: CSV whose delimiter is known.
 
 use super::csv::open_delimited;
-use super::{FileSpec, Format, Head, Records, Sign};
+use super::{FileSpec, Format, Records};
 
 /// The format. Content alone gives `csv`, which finds the tab by itself.
 #[derive(Debug)]
@@ -22,10 +22,6 @@ impl Format for Tsv {
 
     fn is_table(&self) -> bool {
         true
-    }
-
-    fn recognize(&self, _head: &Head) -> Option<Sign> {
-        None
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tamis_core::check::SampleScores;
 use tamis_core::{
     CheckInfo, CheckReport, CheckResult, Confidence, Evidence, Finding, Fingerprints, IdentityLevel, Outcome, Pair,
-    PairKind, PairSearch, PairSet, Report, SampleId, Severity,
+    PairKind, PairSearch, PairSet, Report, SampleId, Severity, Star,
 };
 use tamis_data::ReadOptions;
 use tamis_data::artifacts::{FindingRow, write_findings, write_pairs, write_samples};
@@ -77,7 +77,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         min_source: String::new(),
         pairs: vec![pair],
         n_found: 1,
-        stars: Vec::new(),
+        stars: vec![Star { leader: SampleId(1), members: vec![(SampleId(0), 0.5)] }],
     };
     let report = Report {
         version: "0",
@@ -88,6 +88,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         texts: &read.texts,
         fingerprints: &fingerprints,
         identity: &identity,
+        families: &[SampleId(0), SampleId(0), SampleId(2), SampleId(3)],
         pairs: vec![&pairs],
         model: None,
         device: None,
@@ -110,7 +111,7 @@ fn samples_have_their_metadata_checks_and_columns() {
     with_report(&read, |report| write_samples(&path, report).unwrap());
     let table = table(&path);
     let names: Vec<_> = table.schema().fields().iter().map(|it| it.name().clone()).collect();
-    let expected = "key file row split label state note identity_bytes identity_folded identity_alphanumeric leader \
+    let expected = "key file row split label state note identity_bytes identity_folded identity_alphanumeric family star \
                     near_duplicate outlier_score outlier label_error column.source";
     assert_eq!(names.join(" "), expected);
     assert_eq!(values(&table, "key"), ["a", "b", "test.jsonl:3", "c"]);
@@ -122,7 +123,8 @@ fn samples_have_their_metadata_checks_and_columns() {
     assert!(values(&table, "note")[2].starts_with("test.jsonl:3: not JSON"));
     assert_eq!(values(&table, "identity_bytes")[0], blake3::hash(b"One.").to_hex().to_string());
     assert_eq!(values(&table, "identity_bytes")[2], "-");
-    assert_eq!(values(&table, "leader"), ["a", "a", "test.jsonl:3", "c"]);
+    assert_eq!(values(&table, "family"), ["a", "a", "test.jsonl:3", "c"]);
+    assert_eq!(values(&table, "star"), ["b", "b", "-", "-"]);
     assert_eq!(values(&table, "near_duplicate"), ["true", "true", "false", "false"]);
     assert_eq!(values(&table, "outlier_score"), ["0.25", "-", "0.5", "1.0"]);
     assert_eq!(values(&table, "outlier"), ["false", "true", "false", "false"]);

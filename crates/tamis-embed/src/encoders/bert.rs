@@ -8,6 +8,7 @@
 //! Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding" (2019).
 
 use candle_core::{Device, Result, Tensor};
+use candle_nn::{Embedding, Module as _};
 use serde::Deserialize;
 
 use super::{Encoder, EncoderDef, PackedTokens};
@@ -38,8 +39,8 @@ fn absolute() -> String {
 }
 
 struct Bert {
-    words: Tensor,
-    positions: Tensor,
+    words: Embedding,
+    positions: Embedding,
     token_type: Vec<f32>,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -74,10 +75,13 @@ fn build(
     let weights = weights.with_optional_prefix("bert.");
     let hidden = config.hidden_size;
     let token_types = weights.values("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden])?;
+    let table = |name: &str, rows: usize| -> std::result::Result<Embedding, ModelError> {
+        Ok(Embedding::new(weights.get(&format!("embeddings.{name}_embeddings.weight"), &[rows, hidden])?, hidden))
+    };
     let layers = (0..config.num_hidden_layers).map(|i| Layer::load(&weights, &config, i));
     Ok(Box::new(Bert {
-        words: weights.get("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?,
-        positions: weights.get("embeddings.position_embeddings.weight", &[config.max_position_embeddings, hidden])?,
+        words: table("word", config.vocab_size)?,
+        positions: table("position", config.max_position_embeddings)?,
         token_type: token_types[..hidden].to_vec(),
         norm: norm(&weights, "embeddings.LayerNorm", &config)?,
         layers: layers.collect::<std::result::Result<_, _>>()?,
@@ -155,8 +159,8 @@ impl Linear {
 impl Encoder for Bert {
     fn forward(&self, tokens: &PackedTokens) -> Result<Tensor> {
         let n = tokens.ids.len();
-        let words = self.words.index_select(&Tensor::from_slice(&tokens.ids, n, &Device::Cpu)?, 0)?;
-        let places = self.positions.index_select(&Tensor::from_slice(&tokens.positions, n, &Device::Cpu)?, 0)?;
+        let words = self.words.forward(&Tensor::from_slice(&tokens.ids, n, &Device::Cpu)?)?;
+        let places = self.positions.forward(&Tensor::from_slice(&tokens.positions, n, &Device::Cpu)?)?;
         words.inplace_op2(&places, &AddNorm { bias: &self.token_type, norm: &self.norm })?;
         let mut x = words; // (tokens, hidden)
         for layer in &self.layers {

@@ -125,7 +125,7 @@ impl Page<'_> {
         let rule = "─".repeat(self.width.saturating_sub(columns(check.info.id) + 1));
         let (id, rule) = (paint(self.color, Ink::Strong, check.info.id), paint(self.color, Ink::Faint, &rule));
         writeln!(self.out, "\n{id} {rule}")?;
-        self.paragraph(2, &format!("{}.", check.info.summary), Ink::Plain)?;
+        self.paragraph(2, &format!("{}.", prose::capitalized(check.info.summary)), Ink::Plain)?;
         self.paragraph(2, &overview::extent(result), Ink::Plain)?;
         if let Some(todo) = prose::suggestions(&result.findings) {
             self.paragraph(2, &format!("Suggested: {todo}"), Ink::Plain)?;

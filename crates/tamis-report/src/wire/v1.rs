@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(error.to_string(), "`cosine` of outlier is not a finite number");
     }
 
-    /// `UPDATE=1 cargo test -p tamis-report` writes the schemas; otherwise they are compared.
+    /// `UPDATE=1 cargo test --release --workspace schemas` writes the schemas; otherwise they are compared.
     #[test]
     fn schemas_in_the_tree_are_up_to_date() {
         compare_schema::<Audit>("audit.v1.json");
@@ -155,6 +155,9 @@ mod tests {
             std::fs::write(&path, &generated).unwrap();
         }
         let stored = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(stored == generated, "docs/schema/{name} is stale: run UPDATE=1 cargo test -p tamis-report schemas");
+        assert!(
+            stored == generated,
+            "docs/schema/{name} is stale: run UPDATE=1 cargo test --release --workspace schemas"
+        );
     }
 }

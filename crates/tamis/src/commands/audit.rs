@@ -1,16 +1,15 @@
 //! `tamis audit`.
 
-use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::io::{BufWriter, ErrorKind, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use tamis::audit::{self, Audit, AuditOptions};
 use tamis::config::{self, FileConfig};
 use tamis::dry_run::{self, DryRun};
 use tamis::{models, output};
 use tamis_core::{Outcome, Severity};
-use tamis_report::{RENDERERS, RenderOptions};
+use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
 
 use super::{inputs, model_name, read_options, set_threads};
 use crate::args::AuditArgs;
@@ -23,7 +22,10 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
     set_threads(&args.read, &file)?;
     let fail_on = fail_on(&args, &file)?;
     let format = args.format.clone().or_else(|| file.format.clone()).unwrap_or_else(|| RENDERERS[0].id().to_owned());
-    let renderer = tamis_report::find(&format).ok_or_else(|| Usage(format!("there is no format `{format}`")))?;
+    let renderer = tamis_report::find(&format).ok_or_else(|| {
+        let known: Vec<&str> = RENDERERS.iter().map(|it| it.id()).collect();
+        Usage(format!("there is no format `{format}`, expected one of {}", known.join(", ")))
+    })?;
     let bars = Bars::new(args.read.quiet);
     let options = options(&args, &file)?;
     if args.dry_run {
@@ -37,10 +39,18 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
     let n_findings = audit.report().findings().count();
     audit.add_time("write", n_findings, started.elapsed().as_secs_f64());
     output::write_audit(&audit.report())?;
+    match print(&audit, renderer) {
+        // Whoever read the report had enough of it; what was found stands.
+        Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    Ok(status(&audit, fail_on, args.exit_zero))
+}
+
+fn print(audit: &Audit, renderer: &dyn Renderer) -> Result<(), RenderError> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     renderer.render(&audit.report(), &render_options(), &mut out)?;
-    out.flush().context("cannot write the report")?;
-    Ok(status(&audit, fail_on, args.exit_zero))
+    Ok(out.flush()?)
 }
 
 fn options(args: &AuditArgs, file: &FileConfig) -> anyhow::Result<AuditOptions> {
@@ -59,7 +69,10 @@ fn options(args: &AuditArgs, file: &FileConfig) -> anyhow::Result<AuditOptions> 
         model_name,
         checks,
         seed: args.seed.or(file.seed).unwrap_or(0),
-        command: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+        // Where the binary lies is nobody's business.
+        command: std::iter::once("tamis".to_owned())
+            .chain(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()))
+            .collect(),
     })
 }
 
@@ -101,13 +114,13 @@ fn status(audit: &Audit, fail_on: Severity, exit_zero: bool) -> ExitStatus {
 
 fn dry_run_text(it: &DryRun) -> String {
     let mut text = format!(
-        "samples            {}\ndistinct texts     {}\nreading            {} (measured)\nembedding          about {}\njoins              \
-         about {}\nmemory             about {}\nscratch on disk    {}\n",
+        "samples            {}\ndistinct texts     {}\nreading            {}, measured\nembedding          {}\njoins              {}\nmemory             \
+         about {}\nscratch on disk    {}\n",
         it.n_samples,
         it.n_distinct,
         duration(it.read_seconds),
-        duration(it.embed_seconds),
-        duration(it.join_seconds),
+        it.embed_seconds.map_or("none".to_owned(), duration),
+        it.join_seconds.map_or("none".to_owned(), duration),
         bytes(it.memory_bytes),
         bytes(it.scratch_bytes),
     );
@@ -127,9 +140,9 @@ fn dry_run_text(it: &DryRun) -> String {
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => "under a second".to_owned(),
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
+        s if s < 120.0 => format!("about {s:.0} s"),
+        s if s < 7200.0 => format!("about {:.0} min", s / 60.0),
+        s => format!("about {:.1} h", s / 3600.0),
     }
 }
 

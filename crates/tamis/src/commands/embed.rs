@@ -18,7 +18,7 @@ pub(crate) fn run(args: &EmbedArgs) -> anyhow::Result<ExitStatus> {
     let files = models::find(&model_name(&args.read, &file))?;
     let reader = Reader::open(&inputs(&args.read)?, &read_options(&args.read, &file))?;
     let model = TextModel::load(&files).context("cannot load the model")?;
-    let ingested = ingest(reader, Some(&model), &std::env::temp_dir(), &Bars::new(args.read.quiet))?;
+    let ingested = ingest(reader, Some(&model), &config::scratch_dir(), &Bars::new(args.read.quiet))?;
     let (dataset, embeddings) = (&ingested.dataset, ingested.embeddings.as_ref());
     let vectors = embeddings.map(|it| (it, it.rows().to_slice().expect("because vectors are kept row-major")));
     let dim = model.manifest().dim;

@@ -92,7 +92,7 @@ struct Whisker {
 #[derive(Debug, Serialize)]
 struct Section {
     id: &'static str,
-    summary: &'static str,
+    summary: String,
     extent: String,
     suggestions: Option<String>,
     remarks: Vec<String>,
@@ -242,7 +242,7 @@ impl Section {
         let findings = result.findings.iter().take(MAX_FINDINGS).enumerate();
         (!result.findings.is_empty()).then(|| Self {
             id: check.info.id,
-            summary: check.info.summary,
+            summary: prose::capitalized(check.info.summary),
             extent: overview::extent(result),
             suggestions: prose::suggestions(&result.findings),
             remarks: overview::remarks(result),
