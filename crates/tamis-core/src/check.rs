@@ -342,11 +342,15 @@ pub trait Check: fmt::Debug + Send + Sync {
     /// The fixed facts.
     fn info(&self) -> &'static CheckInfo;
 
-    /// What must be computed for it with these options.
-    fn needs(&self) -> Vec<Need>;
+    /// What must be computed for it with these options. Nothing, unless it says otherwise: identity is always there.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
 
-    /// The options in force, for the record.
-    fn options(&self) -> Evidence;
+    /// The options in force, for the record. None, unless it says otherwise.
+    fn options(&self) -> Evidence {
+        Evidence::new()
+    }
 
     /// Finds defects. Same context, same result.
     ///

@@ -31,10 +31,6 @@ impl Check for ConflictingLabels {
         vec![Need::Labels]
     }
 
-    fn options(&self) -> Evidence {
-        Evidence::new()
-    }
-
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
         let groups = conflicts(cx, cx.identity(IdentityLevel::Alphanumeric));
         let mut findings: Vec<Finding> = groups.iter().map(|group| finding(cx, group)).collect();

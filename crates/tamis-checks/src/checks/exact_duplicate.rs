@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, IdentityLevel, Need,
-    SampleId, Severity, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, IdentityLevel, SampleId,
+    Severity, Suggestion,
 };
 
 use super::{CheckDef, options};
@@ -25,14 +25,6 @@ struct ExactDuplicate {}
 impl Check for ExactDuplicate {
     fn info(&self) -> &'static CheckInfo {
         &DEF.info
-    }
-
-    fn needs(&self) -> Vec<Need> {
-        Vec::new()
-    }
-
-    fn options(&self) -> Evidence {
-        Evidence::new()
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {

@@ -1,8 +1,7 @@
 //! `unreadable-sample`: rows and files that could not be read.
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, Severity, State,
-    Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Severity, State, Suggestion,
 };
 
 use super::{CheckDef, options};
@@ -23,14 +22,6 @@ struct UnreadableSample {}
 impl Check for UnreadableSample {
     fn info(&self) -> &'static CheckInfo {
         &DEF.info
-    }
-
-    fn needs(&self) -> Vec<Need> {
-        Vec::new()
-    }
-
-    fn options(&self) -> Evidence {
-        Evidence::new()
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
