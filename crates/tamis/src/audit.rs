@@ -6,7 +6,7 @@ use std::time::Instant;
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
     Check, CheckContext, CheckReport, DeviceFacts, Evidence, IdentityGroups, IdentityLevel, Need, Outcome, Progress,
-    Report, SampleId, SplitRole, StageTime, Value,
+    Report, SampleId, Severity, SplitRole, StageTime, Value,
 };
 use tamis_data::{Input, ReadOptions, Reader};
 use tamis_embed::{ModelFiles, TextModel};
@@ -31,6 +31,10 @@ pub struct AuditOptions {
     pub checks: Vec<Box<dyn Check>>,
     /// The run's seed.
     pub seed: u64,
+    /// The severity from which the caller takes the audit as failed, for the record.
+    pub fail_on: Severity,
+    /// The configuration file that was read, for the record.
+    pub config_file: Option<PathBuf>,
     /// The command line, for the record.
     pub command: Vec<String>,
 }
@@ -299,6 +303,8 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("split", or_guessed(&options.read.split))
         .with("id", or_guessed(&options.read.id))
         .with("model", options.model_name.as_str())
+        .with("fail_on", options.fail_on.id())
+        .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))
         .with("checks", checks.collect::<Vec<_>>())
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tamis_core::{Need, NoProgress, Progress, SampleId, TextSource as _};
+use tamis_core::{Dataset, IdentityLevel, Need, NoProgress, Progress, SampleId, TextSource as _};
 use tamis_data::Reader;
 use tamis_embed::TextModel;
 
@@ -50,7 +50,9 @@ pub fn dry_run(options: &AuditOptions, progress: &dyn Progress) -> Result<DryRun
     let started = Instant::now();
     let ingested = ingest(reader, None, &scratch, progress)?;
     let read_seconds = started.elapsed().as_secs_f64();
-    let n_distinct = n_distinct(&ingested);
+    let groups = ingested.fingerprints.groups(&ingested.dataset, IdentityLevel::Bytes);
+    let distinct = ingested.dataset.ids().filter(|id| groups.leader(*id) == *id);
+    let n_distinct = groups.n_distinct();
     let mut lacks = Lacks::of(&ingested);
     if 0 < n_distinct {
         lacks.assume_embeddings();
@@ -74,15 +76,11 @@ pub fn dry_run(options: &AuditOptions, progress: &dyn Progress) -> Result<DryRun
         read_seconds,
         embed_seconds,
         join_seconds: model.map(|_| join_seconds(n_distinct, dim)),
-        memory_bytes: memory_bytes(n, n_distinct, dim),
-        scratch_bytes: ingested.dataset.ids().map(|id| ingested.texts.text_bytes(id)).sum(),
+        memory_bytes: memory_bytes(&ingested.dataset, n_distinct, dim),
+        scratch_bytes: distinct.map(|id| ingested.texts.text_bytes(id)).sum(),
         checks: options.checks.iter().map(|check| (check.info().id, lacks.reason(&**check))).collect(),
         notes: ingested.notes,
     })
-}
-
-fn n_distinct(ingested: &crate::ingest::Ingested) -> usize {
-    ingested.fingerprints.groups(&ingested.dataset, tamis_core::IdentityLevel::Bytes).n_distinct()
 }
 
 /// Some texts, evenly spread over the data.
@@ -107,10 +105,17 @@ fn join_seconds(n: usize, dim: usize) -> f64 {
     2.0 * seconds * scale * scale / ratio(rayon::current_num_threads(), 1)
 }
 
-/// Vectors twice (once while rows are gathered for a join), 160 bytes of hashes and metadata a sample, and 300 MB for the
-/// model in f32, windows and tiles.
-fn memory_bytes(n: usize, n_distinct: usize, dim: usize) -> u64 {
-    (2 * n_distinct * dim * 4 + n * 160) as u64 + 300_000_000
+/// Vectors three times (rows are gathered for joins and twice for label-error, one after the other), the probabilities of
+/// label-error, 160 bytes of hashes and metadata a sample, the user's own columns, and 300 MB for the model in f32, windows
+/// and tiles.
+fn memory_bytes(dataset: &Dataset, n_distinct: usize, dim: usize) -> u64 {
+    let n = dataset.len();
+    let vectors = 2 * n_distinct * dim + n * dim + n * dataset.label_names().len();
+    let cells = dataset
+        .columns()
+        .iter()
+        .map(|column| dataset.ids().filter_map(|id| column.get(id)).map(str::len).sum::<usize>() + 9 * n);
+    (4 * vectors + 160 * n + cells.sum::<usize>()) as u64 + 300_000_000
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -18,7 +18,7 @@ use crate::progress::Bars;
 
 /// Audits, prints and writes.
 pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
-    let (file, _) = config::load(args.read.config.as_deref())?;
+    let (file, config_file) = config::load(args.read.config.as_deref())?;
     set_threads(&args.read, &file)?;
     let fail_on = fail_on(&args, &file)?;
     let format = args.format.clone().or_else(|| file.format.clone()).unwrap_or_else(|| RENDERERS[0].id().to_owned());
@@ -27,7 +27,7 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
         Usage(format!("there is no format `{format}`, expected one of {}", known.join(", ")))
     })?;
     let bars = Bars::new(args.read.quiet);
-    let options = options(&args, &file)?;
+    let options = options(&args, &file, fail_on, config_file)?;
     if args.dry_run {
         let dry_run = dry_run::dry_run(&options, &bars)?;
         std::io::stdout().write_all(dry_run_text(&dry_run).as_bytes())?;
@@ -53,7 +53,12 @@ fn print(audit: &Audit, renderer: &dyn Renderer) -> Result<(), RenderError> {
     Ok(out.flush()?)
 }
 
-fn options(args: &AuditArgs, file: &FileConfig) -> anyhow::Result<AuditOptions> {
+fn options(
+    args: &AuditArgs,
+    file: &FileConfig,
+    fail_on: Severity,
+    config_file: Option<PathBuf>,
+) -> anyhow::Result<AuditOptions> {
     let only = if args.only.is_empty() { &file.only } else { &args.only };
     let skip = if args.skip.is_empty() { &file.skip } else { &args.skip };
     let checks = config::checks(file, only, skip, &args.set)?;
@@ -69,6 +74,8 @@ fn options(args: &AuditArgs, file: &FileConfig) -> anyhow::Result<AuditOptions> 
         model_name,
         checks,
         seed: args.seed.or(file.seed).unwrap_or(0),
+        fail_on,
+        config_file,
         // Where the binary lies is nobody's business.
         command: std::iter::once("tamis".to_owned())
             .chain(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()))
