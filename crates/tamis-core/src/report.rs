@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::check::{CheckInfo, CheckResult, Severity};
-use crate::fingerprint::{Fingerprints, IdentityGroups};
+use crate::fingerprint::Fingerprints;
 use crate::{Dataset, Evidence, Finding, PairSet, SampleId, TextSource};
 
 /// What became of a check.
@@ -101,8 +101,6 @@ pub struct Report<'a> {
     pub texts: &'a dyn TextSource,
     /// Its hashes.
     pub fingerprints: &'a Fingerprints,
-    /// Groups of identical samples, strictest level first.
-    pub identity: &'a [IdentityGroups; 3],
     /// The first sample of each sample's family: what must stay in one split, because identical or verified pairs connect
     /// it. One entry per sample; a sample without a family is its own.
     pub families: &'a [SampleId],

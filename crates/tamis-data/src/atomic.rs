@@ -22,14 +22,6 @@ pub fn write<T, E: From<io::Error>>(path: &Path, fill: impl FnOnce(&mut File) ->
     Ok(value)
 }
 
-/// Writes `bytes` as [`write()`] does.
-///
-/// # Errors
-/// Why the file cannot be made, written, synced or renamed.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write(path, |file| io::Write::write_all(file, bytes))
-}
-
 /// A temporary file that goes unless it was renamed.
 struct Temporary {
     path: PathBuf,
@@ -77,6 +69,10 @@ mod tests {
     fn names(dir: &Path) -> Vec<String> {
         let names = fs::read_dir(dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
         names.collect()
+    }
+
+    fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        write(path, |file| file.write_all(bytes))
     }
 
     #[test]

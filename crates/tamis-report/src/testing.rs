@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tamis_core::{
     CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Dataset, DatasetBuilder, DeviceFacts, Digest,
-    Evidence, Finding, Fingerprints, IdentityGroups, IdentityLevel, InputFile, LabelId, ModelFacts, Origin, Outcome,
-    Report, Sample, SampleId, Severity, StageTime, State, Suggestion, TextSource, Value, text,
+    Evidence, Finding, Fingerprints, InputFile, LabelId, ModelFacts, Origin, Outcome, Report, Sample, SampleId,
+    Severity, StageTime, State, Suggestion, TextSource, Value, text,
 };
 
 use crate::{RenderOptions, find};
@@ -59,7 +59,6 @@ pub(crate) struct Fixture {
     /// Twelve samples in two splits.
     pub(crate) dataset: Dataset,
     fingerprints: Fingerprints,
-    identity: [IdentityGroups; 3],
     texts: Texts,
     /// What became of the checks.
     pub(crate) checks: Vec<CheckReport>,
@@ -69,10 +68,9 @@ pub(crate) struct Fixture {
 /// Builds the audit.
 pub(crate) fn fixture() -> Fixture {
     let (dataset, fingerprints, texts) = data();
-    let identity = IdentityLevel::ALL.map(|level| fingerprints.groups(&dataset, level));
     let stage = |stage: &str, seconds| StageTime { stage: stage.to_owned(), rows: 12, seconds, reused: 0 };
     let timing = vec![stage("read", 0.25), stage("embed", 1.5)];
-    Fixture { dataset, fingerprints, identity, texts, checks: checks(), timing }
+    Fixture { dataset, fingerprints, texts, checks: checks(), timing }
 }
 
 /// The audit as one output shows it.
@@ -101,7 +99,6 @@ impl Fixture {
             dataset: &self.dataset,
             texts: &self.texts,
             fingerprints: &self.fingerprints,
-            identity: &self.identity,
             families: &[],
             pairs: Vec::new(),
             model: Some(ModelFacts {

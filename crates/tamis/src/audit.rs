@@ -69,7 +69,6 @@ impl From<tamis_data::ReadError> for AuditError {
 #[derive(Debug)]
 pub struct Audit {
     ingested: Ingested,
-    identity: [IdentityGroups; 3],
     families: Vec<SampleId>,
     joined: Joined,
     checks: Vec<CheckReport>,
@@ -134,7 +133,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         task.advance(1);
     }
     let (command, seed, out) = (options.command, options.seed, options.out);
-    Ok(Audit { ingested, identity, families, joined, checks, model, config, command, seed, timing: watch.stages, out })
+    Ok(Audit { ingested, families, joined, checks, model, config, command, seed, timing: watch.stages, out })
 }
 
 impl Audit {
@@ -149,7 +148,6 @@ impl Audit {
             dataset: &self.ingested.dataset,
             texts: &self.ingested.texts,
             fingerprints: &self.ingested.fingerprints,
-            identity: &self.identity,
             families: &self.families,
             pairs: self.joined.pairs.iter().map(|(_, _, pairs)| pairs).collect(),
             model: self.model.as_ref().map(TextModel::facts),

@@ -8,8 +8,8 @@ use arrow_cast::display::array_value_to_string;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    CheckInfo, CheckReport, CheckResult, Confidence, Evidence, Finding, Fingerprints, IdentityLevel, Outcome, Pair,
-    PairKind, PairSearch, PairSet, Report, SampleId, Severity, Star,
+    CheckInfo, CheckReport, CheckResult, Confidence, Evidence, Finding, Fingerprints, Outcome, Pair, PairKind,
+    PairSearch, PairSet, Report, SampleId, Severity, Star,
 };
 use tamis_data::ReadOptions;
 use tamis_data::artifacts::{FindingRow, write_findings, write_pairs, write_samples};
@@ -68,7 +68,6 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
     for digests in &read.fingerprints {
         fingerprints.push(*digests);
     }
-    let identity = IdentityLevel::ALL.map(|level| fingerprints.groups(&read.dataset, level));
     let pair = Pair { a: SampleId(0), b: SampleId(1), similarity: 0.5 };
     let pairs = PairSet {
         kind: PairKind::Cosine,
@@ -87,7 +86,6 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         dataset: &read.dataset,
         texts: &read.texts,
         fingerprints: &fingerprints,
-        identity: &identity,
         families: &[SampleId(0), SampleId(0), SampleId(2), SampleId(3)],
         pairs: vec![&pairs],
         model: None,
