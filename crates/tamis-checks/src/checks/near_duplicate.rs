@@ -1,8 +1,8 @@
 //! `near-duplicate`: texts of one split that say almost the same.
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, Need,
-    PairSearch, SampleId, Severity, Star, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, IdentityLevel,
+    Need, PairSearch, SampleId, Severity, Star, Suggestion,
 };
 
 use super::{
@@ -65,7 +65,7 @@ impl Check for NearDuplicate {
 fn finding(cx: &CheckContext<'_>, star: &Star, embeddings: &Embeddings) -> Finding {
     let truncated = star.members.iter().map(|(id, _)| *id).chain([star.leader]).any(|id| embeddings.is_truncated(id));
     let copies = |id: SampleId| copies_in_split(cx, id, cx.dataset.sample(id).split);
-    // A member stands for all samples of its identity group: they are as close.
+    // A member stands for all samples of its identity group.
     let members: Vec<SampleId> = star.members.iter().flat_map(|(id, _)| copies(*id)).collect();
     let best = star.members.first().map_or(0.0, |(_, cosine)| *cosine);
     let message = match (members.len(), truncated) {
@@ -75,9 +75,13 @@ fn finding(cx: &CheckContext<'_>, star: &Star, embeddings: &Embeddings) -> Findi
         (n, true) => format!("{n} samples begin like one: cosine up to {best:.3}"),
     };
     let all: Vec<SampleId> = members.iter().copied().chain([star.leader]).collect();
-    // The rest of a longer text is unknown, and of two labels one may be wrong: a person must look.
+    let folded = |id: SampleId| cx.fingerprints.digest(id, IdentityLevel::Folded);
+    let differ = |id: SampleId| copies(id).into_iter().any(|copy| folded(copy) != folded(id));
+    let is_mixed = star.members.iter().any(|(id, _)| differ(*id));
+    // The rest of a longer text is unknown, of two labels one may be wrong, and copies with other punctuation were not
+    // compared themselves: a person must look.
     let labeled: Vec<SampleId> = members.iter().copied().chain(copies(star.leader)).collect();
-    let suggestion = match truncated || labels_differ(cx.dataset, &labeled) {
+    let suggestion = match truncated || is_mixed || labels_differ(cx.dataset, &labeled) {
         true => Suggestion::Review,
         false => Suggestion::Drop(members),
     };
@@ -122,6 +126,13 @@ mod tests {
         let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.999");
         assert_eq!(result.findings[0].suggestion, Some(Suggestion::Drop(vec![SampleId(1), SampleId(2)])));
         assert_eq!(result.flagged, 3);
+    }
+
+    #[test]
+    fn copies_with_other_punctuation_are_not_proposed_to_be_dropped() {
+        let scene = "a | t | - | 1, 0\nb | t | - | 1, 0.01 | 3 + 4\nc | t | - | 1, 0.01 | 3 - 4";
+        let result = Scene::parse(scene).run("near-duplicate", "min_cosine = 0.999");
+        assert_eq!(result.findings[0].suggestion, Some(Suggestion::Review));
     }
 
     #[test]
