@@ -254,13 +254,13 @@ fn high_findings_exit_with_1_and_leave_the_whole_record() {
 fn the_record_says_with_what_it_was_made() {
     let audit = support().audit();
     let model = audit.model.unwrap();
-    assert_eq!((model.id.as_str(), model.dim, model.max_tokens), ("all-minilm-l6-v2", 384, 256));
+    assert_eq!((model.id.as_str(), model.dim, model.max_tokens), ("all-minilm-l6-v2", 384, Some(256)));
     assert_eq!(model.weights_blake3.len(), 64);
     assert_eq!((audit.schema.as_str(), audit.seed), ("tamis-audit/1", 0));
     let inputs: Vec<_> = audit.inputs.iter().map(|it| (it.path.as_str(), it.blake3.is_some())).collect();
     assert_eq!(inputs, [("support/train.jsonl", true), ("support/test.jsonl", true)]);
     let stages: Vec<_> = audit.timing.iter().map(|it| it.stage.as_str()).collect();
-    assert_eq!(stages[..5], ["load model", "read", "embed", "group", "join"]);
+    assert_eq!(stages[..6], ["load model", "read", "embed", "store", "group", "join"]);
 }
 
 #[test]
@@ -269,7 +269,10 @@ fn checks_that_lack_something_are_skipped_with_a_reason() {
     work.write("a.jsonl", rows(&["one text", "another text"]));
     let run = work.tamis(&["audit", "a.jsonl"]).expect(0);
     let reason = |check: &str| run.check(check).reason.unwrap();
-    assert_eq!(reason("label-error"), "the samples have no labels (name a column with --label)");
+    assert_eq!(
+        reason("label-error"),
+        "the samples have no labels (name a column with --label, or let folders name them)"
+    );
     assert_eq!(reason("conflicting-labels"), reason("label-error"));
     let no_split = "there is no split to be evaluated on beside one to train on: train (use --train PATH --test PATH)";
     assert_eq!(reason("split-leak"), no_split);

@@ -61,7 +61,7 @@ fn a_dry_run_says_what_would_run_and_writes_nothing() {
     let run = work.tamis(&["audit", "support/train.jsonl", "--dry-run"]).expect(0);
     assert_eq!(work.names(), ["support"]);
     let line = |name: &str| run.stdout.lines().find_map(|line| line.trim_start().strip_prefix(name)).unwrap().trim();
-    assert_eq!((line("samples"), line("distinct texts")), ("69", "65"));
+    assert_eq!((line("samples"), line("distinct")), ("69", "65"));
     assert_eq!(line("label-error"), "would run");
     let reason = "there is no split to be evaluated on beside one to train on: train (use --train PATH --test PATH)";
     assert_eq!(line("split-leak"), format!("would be skipped: {reason}"));

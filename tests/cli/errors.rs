@@ -47,7 +47,7 @@ fn a_missing_path_is_named() {
 fn an_empty_folder_says_what_was_looked_for() {
     let work = Workspace::new();
     std::fs::create_dir(work.path("empty")).unwrap();
-    let said = "error: nothing to read in `empty`: looked for tables (.parquet .jsonl .ndjson .csv .tsv) and text files, \
+    let said = "error: nothing to read in `empty`: looked for tables (.parquet .jsonl .ndjson .csv .tsv, idx), image files and text files, \
                 found no file\n";
     expect_error_with(work.tamis(&["audit", "empty"]), 3, &[said]);
 }
@@ -56,8 +56,8 @@ fn an_empty_folder_says_what_was_looked_for() {
 fn without_a_text_column_the_columns_are_listed() {
     let work = Workspace::new();
     work.write("n.csv", "width,height\n1,2\n3,4\n");
-    let said = "error: no text column in `n.csv`: none of its columns holds text (`width`, `height`)\n\n\
-                hint: name the column with --text NAME\n";
+    let said = "error: no text column in `n.csv`: none of its columns holds text or images (`width`, `height`)\n\n\
+                hint: name the column with --text NAME, or with --image NAME where it holds images or their paths\n";
     expect_error(work.tamis(&["audit", "n.csv"]), 2, said);
 }
 
@@ -186,7 +186,7 @@ fn set_needs_check_option_and_value() {
 #[test]
 fn unknown_words_for_flags_are_usage_errors_with_those_that_exist() {
     for (flag, known) in [
-        ("--from", "parquet, jsonl, csv, tsv, lines, text-files"),
+        ("--from", "parquet, idx, jsonl, csv, tsv, lines, text-files, image-files"),
         ("--format", "full, concise, json, jsonl, html"),
         ("--fail-on", "info, low, medium, high"),
     ] {
@@ -201,7 +201,7 @@ fn unknown_words_for_flags_are_usage_errors_with_those_that_exist() {
 #[test]
 fn an_unknown_model_is_a_usage_error() {
     let said = "error: there is no model `gpt`: expected a folder with config.json, tokenizer.json and model.safetensors, \
-                or one of all-minilm-l6-v2\n";
+                or one of all-minilm-l6-v2, mobilenet-v2\n";
     expect_error(table().tamis(&["audit", "a.csv", "--model", "gpt"]), 2, said);
 }
 
@@ -228,7 +228,10 @@ fn an_unknown_key_of_the_configuration_is_a_usage_error() {
 fn unknown_words_in_the_configuration_are_named_with_those_that_exist() {
     let cases = [
         ("fail_on = 'grave'", "error: fail_on is `grave`, expected one of info, low, medium, high\n"),
-        ("from = 'xml'", "error: unknown format `xml`, expected one of parquet, jsonl, csv, tsv, lines, text-files\n"),
+        (
+            "from = 'xml'",
+            "error: unknown format `xml`, expected one of parquet, idx, jsonl, csv, tsv, lines, text-files, image-files\n",
+        ),
         ("[checks.outliers]", "error: there is no check `outliers`; checks: unreadable-sample, "),
         ("[checks.outlier]\nneighbors = 3", "error: bad option of check outlier: unknown field `neighbors`, expected "),
     ];

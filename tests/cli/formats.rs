@@ -96,7 +96,7 @@ fn a_folder_of_tables_leaves_out_what_is_none() {
     let run = work.facts(&["set"]).expect(0);
     assert_eq!(run.splits(), counts(&[("test", 1), ("train", 2)]));
     run.expect_note("1 file left out, about the data: `README.md`");
-    run.expect_note("1 file left out, no tables of these formats: `notes.txt`");
+    run.expect_note("1 file left out, of other formats: `notes.txt`");
 }
 
 /// Writes Parquet as Hugging Face `datasets` does: class numbers in the column, class names in the metadata.

@@ -13,4 +13,6 @@ mod config;
 mod determinism;
 mod errors;
 mod formats;
+mod images;
 mod report;
+mod store;

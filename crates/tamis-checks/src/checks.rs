@@ -1,9 +1,7 @@
 //! The table of all checks, and how their options are read.
 
 use serde::de::DeserializeOwned;
-use tamis_core::{
-    Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, IdentityLevel, PairSet, SampleId, SplitId, Value,
-};
+use tamis_core::{Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, PairSet, SampleId, SplitId, Value};
 
 mod conflicting_labels;
 mod empty_text;
@@ -93,9 +91,9 @@ fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String> {
     notes
 }
 
-/// Samples of `split` that are identical to `id` in letters and digits, `id` among them, ascending.
+/// Samples of `split` that are identical to `id` at the widest level, `id` among them, ascending.
 fn copies_in_split(cx: &CheckContext<'_>, id: SampleId, split: SplitId) -> Vec<SampleId> {
-    let groups = cx.identity(IdentityLevel::Alphanumeric);
+    let groups = cx.identity();
     let members = groups.members(groups.leader(id)).map_or_else(|| vec![id], <[SampleId]>::to_vec);
     members.into_iter().filter(|id| cx.dataset.sample(*id).split == split).collect()
 }

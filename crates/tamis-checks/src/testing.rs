@@ -13,9 +13,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use ndarray::Array2;
 use tamis_core::{
-    CheckContext, CheckResult, Dataset, DatasetBuilder, Digest, Embeddings, Fingerprints, IdentityGroups,
-    IdentityLevel, Need, NeighborGraph, Origin, Pair, PairKind, PairSearch, PairSet, Sample, SampleId, SplitId, Star,
-    State, text,
+    CheckContext, CheckResult, Dataset, DatasetBuilder, Digest, Embeddings, Fingerprints, IdentityGroups, Modality,
+    Need, NeighborGraph, Origin, Pair, PairKind, PairSearch, PairSet, Sample, SampleId, SplitId, Star, State, text,
 };
 
 use crate::CHECKS;
@@ -24,14 +23,14 @@ use crate::CHECKS;
 pub(crate) struct Scene {
     dataset: Dataset,
     fingerprints: Fingerprints,
-    identity: [IdentityGroups; 3],
+    identity: Vec<IdentityGroups>,
     embeddings: Embeddings,
 }
 
 impl Scene {
     pub(crate) fn parse(lines: &str) -> Self {
         let mut builder = DatasetBuilder::new();
-        let mut fingerprints = Fingerprints::default();
+        let mut fingerprints = Fingerprints::new(Modality::Text);
         let (mut rows, mut row_of, mut truncated) = (Vec::new(), Vec::new(), Vec::new());
         let file = builder.add_file(tamis_core::InputFile { path: "scene".into(), size_bytes: 0, blake3: None });
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -45,7 +44,7 @@ impl Scene {
                 None => State::Ok,
             };
             if state == State::Ok {
-                fingerprints.push(Some(digests(fields.get(4).unwrap_or(&key))));
+                fingerprints.push(Some(&digests(fields.get(4).unwrap_or(&key))));
                 row_of.push(Some(truncated.len()));
                 rows.extend(vector.split(',').map(|x| x.trim().parse::<f32>().unwrap()));
                 truncated.push(fields.get(5) == Some(&"truncated"));
@@ -57,7 +56,7 @@ impl Scene {
             builder.push(key, Sample { origin, split, label, state, note: None }, []).unwrap();
         }
         let dataset = builder.finish();
-        let identity = IdentityLevel::ALL.map(|level| fingerprints.groups(&dataset, level));
+        let identity = fingerprints.all_groups(&dataset);
         let rows = Array2::from_shape_vec((truncated.len(), 2), rows).unwrap();
         let embeddings = Embeddings::new(rows, row_of, truncated).unwrap();
         Self { dataset, fingerprints, identity, embeddings }

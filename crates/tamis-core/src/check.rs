@@ -4,11 +4,12 @@
 //! [`Check::needs`] what must be computed for it; the facade plans the union over all checks, and a check that reaches
 //! for something it did not declare gets [`Undeclared`], which is a bug in the check.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
 use crate::fingerprint::{Fingerprints, IdentityGroups, IdentityLevel};
-use crate::{Dataset, Embeddings, LabelId, NeighborGraph, PairSearch, PairSet, SampleId, SplitId};
+use crate::{Dataset, Embeddings, LabelId, Modality, NeighborGraph, PairSearch, PairSet, SampleId, SplitId};
 
 /// How bad it is if the finding is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,8 @@ impl Confidence {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Need {
+    /// Samples of this kind.
+    Modality(Modality),
     /// Given labels of at least two classes.
     Labels,
     /// A split that is evaluated on and one that comes before it.
@@ -242,7 +245,7 @@ pub struct CheckResult {
     /// Where that number comes from.
     pub threshold_source: String,
     /// Counts with stable names, for records and tests.
-    pub facts: Vec<(&'static str, usize)>,
+    pub facts: Vec<(Cow<'static, str>, usize)>,
     /// A score for each sample, where the check has one.
     pub scores: Option<SampleScores>,
     /// What a reader must know to judge the findings, e.g. what was left out and why.
@@ -258,10 +261,23 @@ pub struct CheckContext<'a> {
     pub fingerprints: &'a Fingerprints,
     /// Seed for this check, already derived from the run's seed and the check's id.
     pub seed: u64,
-    identity: &'a [IdentityGroups; 3],
+    identity: &'a [IdentityGroups],
     embeddings: Option<&'a Embeddings>,
     neighbors: Option<&'a NeighborGraph>,
     pairs: Vec<(PairSearch, Option<f32>, &'a PairSet)>,
+    shelf: Option<&'a dyn Shelf>,
+}
+
+/// Keeps what a check computes at length from one run to the next.
+///
+/// A check stays a pure function: what it gets from a shelf is what it would compute from the same inputs. The vectors of
+/// the dataset are always among the inputs and need not be named.
+pub trait Shelf: fmt::Debug + Send + Sync {
+    /// What was put there under `name` for exactly these inputs; `None` where nothing was.
+    fn take(&self, name: &str, inputs: &[&[u8]]) -> Option<Vec<u8>>;
+
+    /// Puts an output there; where that fails, the next run computes it again.
+    fn put(&self, name: &str, inputs: &[&[u8]], output: &[u8]);
 }
 
 impl<'a> CheckContext<'a> {
@@ -270,10 +286,19 @@ impl<'a> CheckContext<'a> {
     pub fn new(
         dataset: &'a Dataset,
         fingerprints: &'a Fingerprints,
-        identity: &'a [IdentityGroups; 3],
+        identity: &'a [IdentityGroups],
         seed: u64,
     ) -> Self {
-        Self { dataset, fingerprints, seed, identity, embeddings: None, neighbors: None, pairs: Vec::new() }
+        Self {
+            dataset,
+            fingerprints,
+            seed,
+            identity,
+            embeddings: None,
+            neighbors: None,
+            pairs: Vec::new(),
+            shelf: None,
+        }
     }
 
     /// Adds embeddings.
@@ -297,10 +322,55 @@ impl<'a> CheckContext<'a> {
         self
     }
 
-    /// Groups of samples that are identical at `level`.
+    /// Adds a shelf; without one everything is computed.
     #[must_use]
-    pub fn identity(&self, level: IdentityLevel) -> &'a IdentityGroups {
-        &self.identity[level as usize]
+    pub fn with_shelf(mut self, shelf: &'a dyn Shelf) -> Self {
+        self.shelf = Some(shelf);
+        self
+    }
+
+    /// Takes the output called `name` from the shelf, or computes it and puts it there. `inputs` must hold all that
+    /// `compute` depends on but for the vectors, the version of the computation among them.
+    ///
+    /// # Errors
+    /// Those of `compute`.
+    pub fn kept<E>(
+        &self,
+        name: &str,
+        inputs: &[&[u8]],
+        compute: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, E> {
+        if let Some(output) = self.shelf.and_then(|shelf| shelf.take(name, inputs)) {
+            return Ok(output);
+        }
+        let output = compute()?;
+        if let Some(shelf) = self.shelf {
+            shelf.put(name, inputs, &output);
+        }
+        Ok(output)
+    }
+
+    /// The levels of identity that samples of this modality have, strictest first, with their groups.
+    pub fn levels(&self) -> impl Iterator<Item = (IdentityLevel, &'a IdentityGroups)> + use<'a> {
+        self.fingerprints.levels().iter().copied().zip(self.identity)
+    }
+
+    /// Groups of samples that are identical at the widest level.
+    ///
+    /// # Panics
+    /// When the context was made without groups: a bug.
+    #[must_use]
+    pub fn identity(&self) -> &'a IdentityGroups {
+        self.identity.last().expect("because every modality has a level")
+    }
+
+    /// The strictest level at which the fingerprints of `ids` are all the same; the widest one where they are not.
+    #[must_use]
+    pub fn common_level(&self, ids: &[SampleId]) -> IdentityLevel {
+        let digest = |id: &SampleId, level| self.fingerprints.digest(*id, level);
+        let same = |level: &&IdentityLevel| ids.windows(2).all(|it| digest(&it[0], **level) == digest(&it[1], **level));
+        let levels = self.fingerprints.levels();
+        *levels.iter().find(same).unwrap_or(&levels[levels.len() - 1])
     }
 
     /// The embeddings.

@@ -2,7 +2,75 @@
 
 use std::fmt;
 
-use crate::SampleId;
+use crate::{ImageFacts, SampleId};
+
+/// What the samples of a dataset are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Modality {
+    /// Texts.
+    #[default]
+    Text,
+    /// Pictures.
+    Image,
+}
+
+impl Modality {
+    /// Name in records and manifests.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+        }
+    }
+
+    /// What one sample holds, for messages.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        self.id()
+    }
+
+    /// What samples hold, for messages and progress.
+    #[must_use]
+    pub fn nouns(self) -> &'static str {
+        match self {
+            Self::Text => "texts",
+            Self::Image => "images",
+        }
+    }
+}
+
+/// The content of a dataset, by what it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Contents<'a> {
+    /// Texts.
+    Texts(&'a dyn TextSource),
+    /// Pictures.
+    Images(&'a dyn ImageSource),
+}
+
+impl Contents<'_> {
+    /// What the samples are.
+    #[must_use]
+    pub fn modality(self) -> Modality {
+        match self {
+            Self::Texts(_) => Modality::Text,
+            Self::Images(_) => Modality::Image,
+        }
+    }
+}
+
+/// Lends small versions of pictures that were read; answers in any order.
+pub trait ImageSource: fmt::Debug + Send + Sync {
+    /// What is known of the picture; `None` where it could not be read.
+    fn facts(&self, id: SampleId) -> Option<&ImageFacts>;
+
+    /// A small version for people as a PNG or JPEG file; `None` where the picture could not be read.
+    ///
+    /// # Errors
+    /// When it can no longer be read back.
+    fn thumbnail(&self, id: SampleId) -> Result<Option<Vec<u8>>, ContentError>;
+}
 
 /// Lends the text of samples that were read; answers in any order.
 pub trait TextSource: fmt::Debug + Send + Sync {
@@ -20,7 +88,7 @@ pub trait TextSource: fmt::Debug + Send + Sync {
 
 /// Content that was there while reading and cannot be read back.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read back the text of sample {}", .id.0)]
+#[error("cannot read back the content of sample {}", .id.0)]
 pub struct ContentError {
     /// The sample asked for.
     pub id: SampleId,

@@ -55,6 +55,38 @@ impl Embeddings {
         Ok(Self { rows, row_of, truncated })
     }
 
+    /// Subtracts what all vectors have in common, and normalizes again.
+    ///
+    /// Where vectors crowd around one direction, all cosines are high and say little; around their mean they spread. What is
+    /// subtracted is `(sum of rows + weight * prior) / (rows + weight)`: the mean of the data, drawn towards `prior`, the
+    /// mean of some other data, by as much as `weight` rows. Without a prior, two vectors would always end up opposite each
+    /// other. (The mean with a conjugate prior, e.g. Murphy, "Machine Learning", section 4.6.1; centering of crowded
+    /// vectors: Mu and Viswanath, "All-but-the-Top", ICLR 2018.) Sums are in f64 in the order of the rows.
+    ///
+    /// # Errors
+    /// Names the first row that is the mean itself.
+    ///
+    /// # Panics
+    /// When `prior` has another length than the vectors.
+    pub fn centered(self, prior: &[f32], weight: f64) -> Result<Self, DegenerateRow> {
+        assert_eq!(prior.len(), self.dim(), "because both are vectors of one model");
+        let Self { mut rows, row_of, truncated } = self;
+        let mut sum: Vec<f64> = prior.iter().map(|it| f64::from(*it) * weight).collect();
+        for row in rows.rows() {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += f64::from(*value);
+            }
+        }
+        let total = weight + to_f64(rows.nrows());
+        for mut row in rows.rows_mut() {
+            for (value, sum) in row.iter_mut().zip(&sum) {
+                *value = narrow(f64::from(*value) - sum / total);
+            }
+        }
+        let row_of: Vec<_> = row_of.into_iter().map(|row| (row != NO_ROW).then_some(row as usize)).collect();
+        Self::new(rows, row_of, truncated)
+    }
+
     /// Row of one sample in [`Embeddings::rows`], or `None` where it has no vector.
     #[must_use]
     pub fn row_of(&self, id: SampleId) -> Option<usize> {
@@ -104,6 +136,11 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
+#[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^53 rows")]
+fn to_f64(n: usize) -> f64 {
+    n as f64
+}
+
 /// A row that cannot be normalized.
 #[derive(Debug, thiserror::Error)]
 #[error("embedding row {row} cannot be normalized: norm is {norm}")]
@@ -127,6 +164,19 @@ mod tests {
         assert_eq!(embeddings.vector(SampleId(2)).unwrap().to_vec(), [1.0, 0.0]);
         assert!(embeddings.vector(SampleId(1)).is_none());
         assert!(embeddings.is_truncated(SampleId(2)) && !embeddings.is_truncated(SampleId(0)));
+    }
+
+    #[test]
+    fn centering_spreads_vectors_around_their_mean_and_the_prior() {
+        let crowded = || Embeddings::new(array![[1.0, 0.1], [1.0, -0.1]], [Some(0), Some(1)], vec![false; 2]).unwrap();
+        let cosine = |it: &Embeddings| it.rows().row(0).dot(&it.rows().row(1));
+        assert!(0.97 < cosine(&crowded()));
+        assert!(cosine(&crowded().centered(&[0.0, 0.0], 0.0).unwrap()) < -0.99);
+        // Far from the prior, two rows stay as close as they are.
+        assert!(0.9 < cosine(&crowded().centered(&[-1.0, 0.0], 100.0).unwrap()));
+        assert!(crowded().centered(&[1.0, 0.0], 0.0).is_ok());
+        let one = Embeddings::new(array![[1.0, 0.0]], [Some(0)], vec![false]).unwrap();
+        assert_eq!(one.centered(&[0.0, 0.0], 0.0).unwrap_err().norm, 0.0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Dataset, SampleId, State};
+use crate::{Dataset, Modality, SampleId, State};
 
 /// A BLAKE3 hash of 256 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Digest {
     }
 }
 
-/// How much two samples may differ and still count as identical; each level includes the ones before it.
+/// How much two samples may differ and still count as identical; each level of a modality includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdentityLevel {
     /// The same bytes.
@@ -40,11 +40,19 @@ pub enum IdentityLevel {
     /// The same letters and digits after [`crate::text::alphanumeric`]. A text that has none keeps its folded identity, so
     /// `"!?"` and `"..."` stay apart.
     Alphanumeric,
+    /// The same upright pixels of the same size and [`crate::ColorMode`]: how the file packs them does not count.
+    Pixels,
 }
 
 impl IdentityLevel {
-    /// All levels, strictest first.
-    pub const ALL: [Self; 3] = [Self::Bytes, Self::Folded, Self::Alphanumeric];
+    /// The levels of a modality, strictest first.
+    #[must_use]
+    pub fn of(modality: Modality) -> &'static [Self] {
+        match modality {
+            Modality::Text => &[Self::Bytes, Self::Folded, Self::Alphanumeric],
+            Modality::Image => &[Self::Bytes, Self::Pixels],
+        }
+    }
 
     /// Name in findings and audits.
     #[must_use]
@@ -53,6 +61,7 @@ impl IdentityLevel {
             Self::Bytes => "bytes",
             Self::Folded => "folded",
             Self::Alphanumeric => "alphanumeric",
+            Self::Pixels => "pixels",
         }
     }
 
@@ -63,42 +72,77 @@ impl IdentityLevel {
             Self::Bytes => "bytes",
             Self::Folded => "text but for case and white space",
             Self::Alphanumeric => "letters and digits",
+            Self::Pixels => "pixels",
         }
     }
 
-    fn index(self) -> usize {
-        self as usize
+    /// Whether nothing that matters can differ. Punctuation can: `3 + 4` and `3 - 4` have the same letters and digits.
+    #[must_use]
+    pub fn is_certain(self) -> bool {
+        self != Self::Alphanumeric
     }
 }
 
-/// The hashes of every sample at every level; entries of unreadable samples are `None`.
-#[derive(Clone, Debug, Default)]
+/// The hashes of every sample at every level of its modality; unreadable samples have none.
+#[derive(Clone, Debug)]
 pub struct Fingerprints {
-    rows: Vec<Option<[Digest; 3]>>,
+    levels: &'static [IdentityLevel],
+    /// One per sample and level, zero where the sample could not be read.
+    digests: Vec<Digest>,
+    present: Vec<bool>,
 }
 
 impl Fingerprints {
+    /// Starts without a sample.
+    #[must_use]
+    pub fn new(modality: Modality) -> Self {
+        Self { levels: IdentityLevel::of(modality), digests: Vec::new(), present: Vec::new() }
+    }
+
     /// Appends the hashes of the next sample in reading order, strictest level first.
-    pub fn push(&mut self, digests: Option<[Digest; 3]>) {
-        self.rows.push(digests);
+    ///
+    /// # Panics
+    /// When there is not one hash for each level.
+    pub fn push(&mut self, digests: Option<&[Digest]>) {
+        match digests {
+            Some(digests) => {
+                assert_eq!(digests.len(), self.levels.len(), "because each level has a hash");
+                self.digests.extend_from_slice(digests);
+            }
+            None => self.digests.extend(self.levels.iter().map(|_| Digest([0; 32]))),
+        }
+        self.present.push(digests.is_some());
+    }
+
+    /// The levels, strictest first.
+    #[must_use]
+    pub fn levels(&self) -> &'static [IdentityLevel] {
+        self.levels
     }
 
     /// Number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.present.len()
     }
 
     /// Whether there is no sample.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.present.is_empty()
     }
 
-    /// The hash of one sample, or `None` where it could not be read.
+    /// The hash of one sample, or `None` where it could not be read or its modality has no such level.
     #[must_use]
     pub fn digest(&self, id: SampleId, level: IdentityLevel) -> Option<Digest> {
-        Some(self.rows[id.idx()]?[level.index()])
+        let place = self.levels.iter().position(|it| *it == level)?;
+        self.present[id.idx()].then(|| self.digests[id.idx() * self.levels.len() + place])
+    }
+
+    /// Groups the samples at every level, strictest first: see [`Fingerprints::groups`].
+    #[must_use]
+    pub fn all_groups(&self, dataset: &Dataset) -> Vec<IdentityGroups> {
+        self.levels.iter().map(|level| self.groups(dataset, *level)).collect()
     }
 
     /// Groups the readable, non-empty samples of `dataset` that are identical at `level`.

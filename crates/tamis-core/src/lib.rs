@@ -5,7 +5,8 @@
 //!
 //! 1. [`dataset`] holds the metadata of every sample (key, place, split, label, columns), readable or not. Content is
 //!    never in it; [`content`] says how content is lent.
-//! 2. [`text`] is the one place where text is normalized, and [`fingerprint`] the one where "the same" is defined.
+//! 2. [`text`] is the one place where text is normalized, [`image`] what is known of a picture, and [`fingerprint`] the
+//!    place where "the same" is defined.
 //! 3. [`embedding`] and [`neighbors`] hold what models and joins compute.
 //! 4. [`check`] is what a check sees and what it answers; [`report`] is all that an output gets to see.
 //!
@@ -17,6 +18,8 @@ pub mod dataset;
 pub mod content;
 
 pub mod text;
+
+pub mod image;
 
 pub mod fingerprint;
 
@@ -31,16 +34,17 @@ pub mod report;
 pub mod progress;
 
 pub use check::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, Severity, Suggestion,
-    Undeclared, Value,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, Severity, Shelf,
+    Suggestion, Undeclared, Value,
 };
-pub use content::{ContentError, TextSource};
+pub use content::{ContentError, Contents, ImageSource, Modality, TextSource};
 pub use dataset::{
     Column, Dataset, DatasetBuilder, FileId, InputFile, LabelId, Origin, Sample, SampleId, SplitId, SplitRole, State,
     StringArena,
 };
 pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
+pub use image::{ColorMode, Filter, Fit, ImageFacts, InputSpec, Pixels};
 pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet, Star};
 pub use progress::{NoProgress, Progress, Task};
-pub use report::{CheckReport, DeviceFacts, ModelFacts, Outcome, Report, StageTime};
+pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::check::{CheckInfo, CheckResult, Severity};
 use crate::fingerprint::Fingerprints;
-use crate::{Dataset, Evidence, Finding, PairSet, SampleId, TextSource};
+use crate::{Contents, Dataset, Evidence, Finding, InputFile, InputSpec, PairSet, SampleId};
 
 /// What became of a check.
 #[derive(Clone, Debug)]
@@ -58,8 +58,17 @@ pub struct ModelFacts {
     pub weights_blake3: String,
     /// Length of a vector.
     pub dim: usize,
-    /// Tokens of a text that the model reads.
-    pub max_tokens: usize,
+    /// How much of a sample the model sees.
+    pub input: ModelInput,
+}
+
+/// How much of a sample a model sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelInput {
+    /// This many tokens of a text; the rest is not read.
+    Tokens(usize),
+    /// A picture scaled to this.
+    Pixels(InputSpec),
 }
 
 /// Where the vectors were computed.
@@ -97,8 +106,8 @@ pub struct Report<'a> {
     pub notes: Vec<String>,
     /// The dataset.
     pub dataset: &'a Dataset,
-    /// Its texts.
-    pub texts: &'a dyn TextSource,
+    /// Lends the content of samples.
+    pub contents: Contents<'a>,
     /// Its hashes.
     pub fingerprints: &'a Fingerprints,
     /// The first sample of each sample's family: what must stay in one split, because identical or verified pairs connect
@@ -116,6 +125,8 @@ pub struct Report<'a> {
     pub checks: &'a [CheckReport],
     /// Seconds per stage.
     pub timing: &'a [StageTime],
+    /// The files written so far, without the record itself; their names are relative to `out`.
+    pub outputs: &'a [InputFile],
     /// Where the record was written.
     pub out: PathBuf,
 }

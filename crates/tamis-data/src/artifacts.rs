@@ -1,4 +1,4 @@
-//! The Parquet files of an audit: samples, pairs and findings, for DuckDB, polars or pandas.
+//! The Parquet files of an audit: samples, pairs, findings and thumbnails, for DuckDB, polars or pandas.
 //!
 //! Files are compressed by zstd and written in row groups of bounded size. Column names and types are the wire format,
 //! version 1; a column is only ever added.
@@ -10,15 +10,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
+};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use tamis_core::{CheckReport, Dataset, IdentityLevel, Outcome, Pair, PairSet, Report, SampleId, State};
+use tamis_core::{CheckReport, Contents, Dataset, ImageSource, Outcome, Pair, PairSet, Report, SampleId, State};
 
-use crate::atomic;
+use crate::atomic::Commits;
 
 /// Rows that are put together in memory at once.
 const BATCH_ROWS: usize = 8192;
@@ -63,17 +65,19 @@ pub struct FindingRow {
 
 /// Writes `samples.parquet`: one row a sample, in reading order.
 ///
-/// Columns: `key file row split label state note`, one `identity_` column for each level in hexadecimal, `family` (key of
+/// Columns: `key file row split label state note`, one `identity_` column for each level in hexadecimal, for images `width
+/// height mode format phash dhash`, `family` (key of
 /// the first sample of its family; its own where there is none), `star` (key of the sample that is kept in its star; null
 /// where it is in none). Then for each check its score, where it has one, and whether a finding names the sample; null
 /// where the check did not run. Last the user's own columns, as `column.<name>`.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_samples(path: &Path, report: &Report<'_>) -> Result<(), ArtifactError> {
-    let checks = check_columns(report);
+pub fn write_samples(commits: &Commits, path: &Path, report: &Report<'_>) -> Result<(), ArtifactError> {
+    let columns = sample_columns(report);
+    let checks = check_columns(report, &columns);
     let mut fields: Vec<Field> =
-        SAMPLE_FIELDS.iter().map(|(name, kind, nullable)| Field::new(*name, kind.clone(), *nullable)).collect();
+        columns.iter().map(|(name, kind, nullable, _)| Field::new(name, kind.clone(), *nullable)).collect();
     for check in &checks {
         fields.extend(check.score.as_ref().map(|(name, _)| Field::new(name, DataType::Float32, true)));
         fields.push(Field::new(&check.name, DataType::Boolean, true));
@@ -83,18 +87,18 @@ pub fn write_samples(path: &Path, report: &Report<'_>) -> Result<(), ArtifactErr
     }
     let ids: Vec<SampleId> = report.dataset.ids().collect();
     let batches = ids.chunks(BATCH_ROWS).map(|ids| {
-        let mut columns = sample_columns(report, ids);
+        let mut arrays: Vec<ArrayRef> = columns.iter().map(|(_, _, _, values)| values(ids)).collect();
         for check in &checks {
-            columns.extend(check.score.as_ref().map(|(_, values)| scores(values, ids)));
-            columns.push(check.flags(ids));
+            arrays.extend(check.score.as_ref().map(|(_, values)| scores(values, ids)));
+            arrays.push(check.flags(ids));
         }
         for column in report.dataset.columns() {
             let values = ids.iter().map(|id| column.get(*id));
-            columns.push(Arc::new(values.collect::<StringArray>()));
+            arrays.push(Arc::new(values.collect::<StringArray>()));
         }
-        columns
+        arrays
     });
-    write(path, fields, batches)
+    write(commits, path, fields, batches)
 }
 
 /// Writes `pairs.parquet`: one row a pair, in the order of the report.
@@ -104,7 +108,7 @@ pub fn write_samples(path: &Path, report: &Report<'_>) -> Result<(), ArtifactErr
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_pairs(path: &Path, report: &Report<'_>) -> Result<(), ArtifactError> {
+pub fn write_pairs(commits: &Commits, path: &Path, report: &Report<'_>) -> Result<(), ArtifactError> {
     let text = |name| Field::new(name, DataType::Utf8, false);
     let fields = vec![
         text("a_key"),
@@ -119,7 +123,7 @@ pub fn write_pairs(path: &Path, report: &Report<'_>) -> Result<(), ArtifactError
     ];
     let sets = report.pairs.iter().copied();
     let batches = sets.flat_map(|set| set.pairs.chunks(BATCH_ROWS).map(move |pairs| (set, pairs)));
-    write(path, fields, batches.map(|(set, pairs)| pair_columns(report.dataset, set, pairs)))
+    write(commits, path, fields, batches.map(|(set, pairs)| pair_columns(report.dataset, set, pairs)))
 }
 
 /// Writes `findings.parquet`: one row a finding, in the order given.
@@ -129,7 +133,7 @@ pub fn write_pairs(path: &Path, report: &Report<'_>) -> Result<(), ArtifactError
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_findings(path: &Path, rows: &[FindingRow]) -> Result<(), ArtifactError> {
+pub fn write_findings(commits: &Commits, path: &Path, rows: &[FindingRow]) -> Result<(), ArtifactError> {
     let text = |name| Field::new(name, DataType::Utf8, false);
     let item = Arc::new(Field::new("item", DataType::Utf8, false));
     let fields = vec![
@@ -163,49 +167,89 @@ pub fn write_findings(path: &Path, rows: &[FindingRow]) -> Result<(), ArtifactEr
             text(|it| &it.fingerprint),
         ]
     });
-    write(path, fields, batches)
+    write(commits, path, fields, batches)
 }
 
-/// Name, type and nullability of the columns that every `samples.parquet` has.
-const SAMPLE_FIELDS: [(&str, DataType, bool); 12] = [
-    ("key", DataType::Utf8, false),
-    ("file", DataType::Utf8, false),
-    ("row", DataType::Int64, true),
-    ("split", DataType::Utf8, false),
-    ("label", DataType::Utf8, true),
-    ("state", DataType::Utf8, false),
-    ("note", DataType::Utf8, true),
-    ("identity_bytes", DataType::Utf8, true),
-    ("identity_folded", DataType::Utf8, true),
-    ("identity_alphanumeric", DataType::Utf8, true),
-    ("family", DataType::Utf8, false),
-    ("star", DataType::Utf8, true),
-];
+/// Writes `thumbnails.parquet`: one row for each image that a finding names, in reading order.
+///
+/// Columns: `key image`; `image` has the shape `{bytes, path}` in which Hugging Face `datasets` keeps images, with a PNG or
+/// JPEG file of at most 128 pixels a side; `bytes` is null where that can no longer be read back.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_thumbnails(
+    commits: &Commits,
+    path: &Path,
+    report: &Report<'_>,
+    images: &dyn ImageSource,
+) -> Result<(), ArtifactError> {
+    let parts =
+        Fields::from(vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)]);
+    let fields =
+        vec![Field::new("key", DataType::Utf8, false), Field::new("image", DataType::Struct(parts.clone()), false)];
+    let named: BTreeSet<SampleId> = report.findings().flat_map(|(_, it)| it.samples.iter().copied()).collect();
+    let named: Vec<SampleId> = named.into_iter().filter(|id| images.facts(*id).is_some()).collect();
+    let batches = named.chunks(BATCH_ROWS).map(|ids| {
+        // A small version that has gone in the meantime is no reason to lose the others.
+        let thumbnails: Vec<_> = ids.iter().map(|id| images.thumbnail(*id).unwrap_or(None)).collect();
+        let keys: StringArray = ids.iter().map(|id| Some(report.dataset.key(*id))).collect();
+        let bytes: BinaryArray = thumbnails.iter().map(Option::as_deref).collect();
+        let none: StringArray = ids.iter().map(|_| None::<&str>).collect();
+        let image = StructArray::new(parts.clone(), vec![Arc::new(bytes), Arc::new(none)], None);
+        vec![Arc::new(keys) as ArrayRef, Arc::new(image) as ArrayRef]
+    });
+    write(commits, path, fields, batches)
+}
 
-/// The columns of [`SAMPLE_FIELDS`] for some samples.
-fn sample_columns(report: &Report<'_>, ids: &[SampleId]) -> Vec<ArrayRef> {
+/// A column of `samples.parquet`: name, type, whether it may be null, and the values for some samples.
+type SampleColumn<'a> = (String, DataType, bool, Box<dyn Fn(&[SampleId]) -> ArrayRef + 'a>);
+
+/// A column of texts.
+fn text_column<'a>(
+    name: impl Into<String>,
+    nullable: bool,
+    of: impl Fn(SampleId) -> Option<String> + 'a,
+) -> SampleColumn<'a> {
+    let values =
+        move |ids: &[SampleId]| -> ArrayRef { Arc::new(ids.iter().map(|id| of(*id)).collect::<StringArray>()) };
+    (name.into(), DataType::Utf8, nullable, Box::new(values))
+}
+
+/// A column of numbers.
+fn number_column<'a>(name: &str, of: impl Fn(SampleId) -> Option<u64> + 'a) -> SampleColumn<'a> {
+    let number = move |id: &SampleId| of(*id).and_then(|it| i64::try_from(it).ok());
+    let values = move |ids: &[SampleId]| -> ArrayRef { Arc::new(ids.iter().map(&number).collect::<Int64Array>()) };
+    (name.to_owned(), DataType::Int64, true, Box::new(values))
+}
+
+/// The columns that do not depend on checks and on what the user's columns are called.
+fn sample_columns<'a>(report: &'a Report<'_>) -> Vec<SampleColumn<'a>> {
     let dataset = report.dataset;
-    let text = |of: &dyn Fn(SampleId) -> Option<String>| -> ArrayRef {
-        Arc::new(ids.iter().map(|id| of(*id)).collect::<StringArray>())
-    };
-    let row = |id: &SampleId| dataset.sample(*id).origin.row.and_then(|row| i64::try_from(row).ok());
-    let identity = |level| text(&|id| report.fingerprints.digest(id, level).map(|it| it.to_hex()));
+    let mut columns = vec![
+        text_column("key", false, |id| Some(dataset.key(id).to_owned())),
+        text_column("file", false, |id| Some(dataset.path(id).to_string_lossy().into_owned())),
+        number_column("row", |id| dataset.sample(id).origin.row),
+        text_column("split", false, |id| Some(dataset.split_name(id).to_owned())),
+        text_column("label", true, |id| dataset.label_name(id).map(str::to_owned)),
+        text_column("state", false, |id| Some(state_name(&dataset.sample(id).state).to_owned())),
+        text_column("note", true, |id| note(report, id)),
+    ];
+    for level in report.fingerprints.levels() {
+        let hex = |id| report.fingerprints.digest(id, *level).map(|it| it.to_hex());
+        columns.push(text_column(format!("identity_{}", level.id()), true, hex));
+    }
+    if let Contents::Images(images) = report.contents {
+        columns.push(number_column("width", |id| Some(images.facts(id)?.width.into())));
+        columns.push(number_column("height", |id| Some(images.facts(id)?.height.into())));
+        columns.push(text_column("mode", true, |id| Some(images.facts(id)?.mode.id().to_owned())));
+        columns.push(text_column("format", true, |id| Some(images.facts(id)?.format.to_owned())));
+        columns.push(text_column("phash", true, |id| Some(format!("{:016x}", images.facts(id)?.phash))));
+        columns.push(text_column("dhash", true, |id| Some(format!("{:016x}", images.facts(id)?.dhash))));
+    }
     let stars = star_leaders(report);
-    let [bytes, folded, alphanumeric] = IdentityLevel::ALL.map(identity);
-    vec![
-        text(&|id| Some(dataset.key(id).to_owned())),
-        text(&|id| Some(dataset.path(id).to_string_lossy().into_owned())),
-        Arc::new(ids.iter().map(row).collect::<Int64Array>()),
-        text(&|id| Some(dataset.split_name(id).to_owned())),
-        text(&|id| dataset.label_name(id).map(str::to_owned)),
-        text(&|id| Some(state_name(&dataset.sample(id).state).to_owned())),
-        text(&|id| note(dataset, id)),
-        bytes,
-        folded,
-        alphanumeric,
-        text(&|id| Some(dataset.key(report.families[id.idx()]).to_owned())),
-        text(&|id| stars.get(&id).map(|leader| dataset.key(*leader).to_owned())),
-    ]
+    columns.push(text_column("family", false, |id| Some(dataset.key(report.families[id.idx()]).to_owned())));
+    columns.push(text_column("star", true, move |id| stars.get(&id).map(|it| dataset.key(*it).to_owned())));
+    columns
 }
 
 /// The kept sample of each sample that is in a star, itself included.
@@ -225,13 +269,18 @@ fn state_name(state: &State) -> &'static str {
 }
 
 /// Why a sample is unreadable, and what was noticed while reading it.
-fn note(dataset: &Dataset, id: SampleId) -> Option<String> {
-    let sample = dataset.sample(id);
-    match (&sample.state, &sample.note) {
-        (State::Unreadable(reason), Some(note)) => Some(format!("{reason}; {note}")),
-        (State::Unreadable(reason), None) => Some(reason.clone()),
-        (_, note) => note.clone(),
-    }
+fn note(report: &Report<'_>, id: SampleId) -> Option<String> {
+    let sample = report.dataset.sample(id);
+    let reason = match &sample.state {
+        State::Unreadable(reason) => Some(reason.as_str()),
+        State::Ok | State::Empty => None,
+    };
+    let of_image = match report.contents {
+        Contents::Images(images) => images.facts(id).and_then(|it| it.note.as_deref()),
+        Contents::Texts(_) => None,
+    };
+    let notes: Vec<&str> = [reason, of_image, sample.note.as_deref()].into_iter().flatten().collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// What one check says of every sample.
@@ -243,8 +292,8 @@ struct CheckColumns<'a> {
 }
 
 /// The columns of all checks, under names of their own.
-fn check_columns<'a>(report: &'a Report<'_>) -> Vec<CheckColumns<'a>> {
-    let mut taken: BTreeSet<String> = SAMPLE_FIELDS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+fn check_columns<'a>(report: &'a Report<'_>, columns: &[SampleColumn<'_>]) -> Vec<CheckColumns<'a>> {
+    let mut taken: BTreeSet<String> = columns.iter().map(|(name, ..)| name.clone()).collect();
     taken.extend(report.checks.iter().map(flag_name));
     let mut columns = Vec::with_capacity(report.checks.len());
     for check in report.checks.iter() {
@@ -299,11 +348,16 @@ fn pair_columns(dataset: &Dataset, set: &PairSet, pairs: &[Pair]) -> Vec<ArrayRe
     ]
 }
 
-fn write(path: &Path, fields: Vec<Field>, batches: impl Iterator<Item = Vec<ArrayRef>>) -> Result<(), ArtifactError> {
+fn write(
+    commits: &Commits,
+    path: &Path,
+    fields: Vec<Field>,
+    batches: impl Iterator<Item = Vec<ArrayRef>>,
+) -> Result<(), ArtifactError> {
     let schema = Arc::new(Schema::new(fields));
     let level = ZstdLevel::default();
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-    atomic::write(path, |file: &mut File| {
+    commits.write(path, |file: &mut File| {
         let mut writer = ArrowWriter::try_new(&mut *file, Arc::clone(&schema), Some(properties))?;
         for columns in batches {
             writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;

@@ -1,25 +1,161 @@
-//! Files that are there whole or not at all.
+//! Files that are there whole or not at all, and the points at which a crash must do no harm.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Writes a file by way of `X.tmp-<random>` in the same folder: filled by `fill`, synced to disk, then renamed.
+/// What stands between the name of a file and sixteen hexadecimal digits while it is being written.
+const INFIX: &str = ".tmp-";
+
+/// Writes files whole or not at all, and counts the points at which a crash must do no harm.
 ///
-/// A run that is killed leaves the old file, or none, and never half of the new one.
+/// A run makes one value and hands it to everything that writes, so that a test can name each point of the run by its
+/// number, stop there and kill the process. Points of writes that run at the same time come in any order.
+#[derive(Debug, Default)]
+pub struct Commits {
+    durability: Durability,
+    passed: AtomicU64,
+    stop: Option<Stop>,
+}
+
+/// What written files outlive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Durability {
+    /// The process and the power: files and folders are synced.
+    #[default]
+    Power,
+    /// The process, which is all that a temporary folder outlives.
+    Process,
+}
+
+/// Where to stop for good.
+struct Stop {
+    at: u64,
+    reached: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Commits {
+    /// Never stops.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For tests: calls `reached` at the `n`-th point, counted from 1, and parks every thread that comes to that point or
+    /// a later one, so that nothing changes on disk any more and the process can be killed.
+    #[must_use]
+    pub fn stopping_at(n: u64, reached: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { stop: Some(Stop { at: n, reached }), ..Self::default() }
+    }
+
+    /// For files that nobody looks for after the run: nothing is synced.
+    pub(crate) fn temporary() -> Self {
+        Self { durability: Durability::Process, ..Self::default() }
+    }
+
+    /// Number of points so far.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::SeqCst)
+    }
+
+    /// Writes a file by way of `X.tmp-<16 hexadecimal digits>` in the same folder: filled by `fill`, synced to disk, then
+    /// renamed.
+    ///
+    /// A run that is killed leaves the old file, or none, and never half of the new one. There are three points: filled,
+    /// synced, renamed.
+    ///
+    /// # Errors
+    /// What `fill` says, or why the file cannot be made, synced or renamed. The temporary file is gone then.
+    pub fn write<T, E: From<io::Error>>(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut File) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (mut file, mut temporary) = create(path)?;
+        let value = fill(&mut file)?;
+        self.point();
+        if self.durability == Durability::Power {
+            file.sync_all()?;
+        }
+        drop(file);
+        self.point();
+        fs::rename(&temporary.path, path)?;
+        temporary.is_renamed = true;
+        self.point();
+        self.sync_folder_of(path);
+        Ok(value)
+    }
+
+    /// Removes a file for good; it is fine if there is none. There are two points: before and after.
+    ///
+    /// # Errors
+    /// Why the file cannot be removed.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        self.point();
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.point();
+        self.sync_folder_of(path);
+        Ok(())
+    }
+
+    /// Makes a change of names durable where the system can sync folders; where it cannot, files are whole all the same.
+    fn sync_folder_of(&self, path: &Path) {
+        if self.durability == Durability::Process {
+            return;
+        }
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if let Ok(folder) = File::open(folder) {
+            let _ = folder.sync_all();
+        }
+    }
+
+    fn point(&self) {
+        let n = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        let Some(stop) = self.stop.as_ref().filter(|stop| stop.at <= n) else { return };
+        if n == stop.at {
+            (stop.reached)();
+        }
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Removes the temporary files that killed runs left in `folder`. Nobody may be writing there.
 ///
-/// # Errors
-/// What `fill` says, or why the file cannot be made, synced or renamed. The temporary file is gone then.
-pub fn write<T, E: From<io::Error>>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, E>) -> Result<T, E> {
-    let (mut file, mut temporary) = create(path)?;
-    let value = fill(&mut file)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&temporary.path, path)?;
-    temporary.is_renamed = true;
-    sync_folder(path);
-    Ok(value)
+/// What cannot be removed stays: it is in nobody's way.
+pub(crate) fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if is_temporary(&entry.file_name()) && entry.file_type().is_ok_and(|it| it.is_file()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether [`Commits::write`] gives such names to files that are not whole yet.
+fn is_temporary(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.rsplit_once(INFIX).is_some_and(|(_, random)| is_hex(random))
+}
+
+/// Whether these are sixteen lower-case hexadecimal digits.
+pub(crate) fn is_hex(digits: &str) -> bool {
+    digits.len() == 16 && digits.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A temporary file that goes unless it was renamed.
@@ -43,7 +179,7 @@ fn create(path: &Path) -> io::Result<(File, Temporary)> {
         // The name must only be free, which `create_new` sees to; nothing of it reaches a result.
         let random = RandomState::new().build_hasher().finish();
         let mut temporary = name.to_owned();
-        temporary.push(format!(".tmp-{random:016x}"));
+        temporary.push(format!("{INFIX}{random:016x}"));
         let temporary = path.with_file_name(temporary);
         match File::create_new(&temporary) {
             Ok(file) => return Ok((file, Temporary { path: temporary, is_renamed: false })),
@@ -53,18 +189,13 @@ fn create(path: &Path) -> io::Result<(File, Temporary)> {
     }
 }
 
-/// Makes the rename durable where the system can sync folders; where it cannot, the file is whole all the same.
-fn sync_folder(path: &Path) {
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write as _;
+    use std::sync::Arc;
+    use std::sync::mpsc;
+    use std::thread;
 
     fn names(dir: &Path) -> Vec<String> {
         let names = fs::read_dir(dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
@@ -72,7 +203,7 @@ mod tests {
     }
 
     fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        write(path, |file| file.write_all(bytes))
+        Commits::new().write(path, |file| file.write_all(bytes))
     }
 
     #[test]
@@ -80,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.json");
         write_bytes(&path, b"old").unwrap();
-        let failed: io::Result<()> = write(&path, |file| {
+        let failed: io::Result<()> = Commits::new().write(&path, |file| {
             file.write_all(b"half of the new")?;
             Err(io::Error::other("no more"))
         });
@@ -104,5 +235,61 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = write_bytes(&dir.path().join("no/a.json"), b"").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_missing_file_is_removed_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_bytes(&path, b"old").unwrap();
+        let commits = Commits::new();
+        commits.remove(&path).unwrap();
+        commits.remove(&path).unwrap();
+        assert!(names(dir.path()).is_empty());
+        assert_eq!(commits.passed(), 4);
+    }
+
+    /// Writes a file over an old one, removes it, and stops at the n-th point: what is on disk then, whole files and others.
+    fn stopped_at(n: u64) -> (Option<Vec<u8>>, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_bytes(&path, b"old").unwrap();
+        let (reached, stopped) = mpsc::channel();
+        let commits = Arc::new(Commits::stopping_at(n, Box::new(move || reached.send(()).unwrap())));
+        // The thread stays parked until the tests end.
+        thread::spawn({
+            let path = path.clone();
+            move || {
+                commits.write(&path, |file| file.write_all(b"new")).unwrap();
+                commits.remove(&path).unwrap();
+            }
+        });
+        stopped.recv().unwrap();
+        let n_leftovers = names(dir.path()).iter().filter(|it| is_temporary(OsStr::new(it))).count();
+        remove_leftovers(dir.path());
+        let file = fs::read(&path).ok();
+        assert_eq!(names(dir.path()).len(), usize::from(file.is_some()));
+        (file, n_leftovers)
+    }
+
+    #[test]
+    fn every_point_has_the_old_or_the_new_file() {
+        let (old, new) = (Some(b"old".to_vec()), Some(b"new".to_vec()));
+        let all: Vec<_> = (1..=5).map(stopped_at).collect();
+        assert_eq!(all, [(old.clone(), 1), (old, 1), (new.clone(), 0), (new, 0), (None, 0)]);
+    }
+
+    #[test]
+    fn only_temporary_files_are_leftovers() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = ["a.tmp", "a.tmp-0123456789abcde", "a.tmp-0123456789abcdeg", "a.tmp-0123456789abcdef.json"];
+        for name in kept.iter().chain(&["a.json.tmp-0123456789abcdef"]) {
+            fs::write(dir.path().join(name), b"").unwrap();
+        }
+        fs::create_dir(dir.path().join("b.tmp-0123456789abcdef")).unwrap();
+        remove_leftovers(dir.path());
+        let mut left = names(dir.path());
+        left.sort();
+        assert_eq!(left, [kept[0], kept[1], kept[3], kept[2], "b.tmp-0123456789abcdef"]);
     }
 }

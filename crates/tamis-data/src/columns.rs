@@ -1,11 +1,15 @@
-//! Which column is the text, the label, the split and the id: given by name, or guessed with a reason.
+//! Which column is the text or the image, the label, the split and the id: given by name, or guessed with a reason.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::chat;
 use crate::error::ReadError;
+use crate::formats;
+use crate::image;
 use crate::reader::ReadOptions;
-use crate::row::{Cell, Row};
+use crate::row::{Cell, Picture};
 
 /// Names of text columns, most telling first.
 const TEXT_NAMES: [&str; 24] = [
@@ -39,6 +43,10 @@ const TEXT_NAMES: [&str; 24] = [
 const LABEL_NAMES: [&str; 10] =
     ["label", "labels", "class", "category", "target", "sentiment", "intent", "label_text", "topic", "emotion"];
 
+/// Names of image columns, most telling first.
+const IMAGE_NAMES: [&str; 10] =
+    ["image", "img", "picture", "photo", "image_path", "file_name", "filename", "image_file", "path", "file"];
+
 const SPLIT_NAMES: [&str; 1] = ["split"];
 
 /// Names of id columns, most telling first.
@@ -53,11 +61,26 @@ const MAX_GUESSED_SPLITS: usize = 10;
 /// The columns that have a meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Joined by a line break where there are several.
+    /// Joined by a line break where there are several; not read where there is an image.
     pub(crate) text: Vec<String>,
+    pub(crate) image: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) split: Option<String>,
     pub(crate) id: Option<String>,
+}
+
+impl Plan {
+    /// Whether the column is what is audited.
+    fn is_content(&self, name: &str) -> bool {
+        self.image.as_deref() == Some(name) || self.text.iter().any(|it| it == name)
+    }
+}
+
+/// Whether columns hold what is audited, or only say something of it, as metadata beside image files does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentColumns {
+    Guessed,
+    Known,
 }
 
 /// What the first rows of one or more files show of their columns.
@@ -79,6 +102,10 @@ struct ColumnStats {
     numbers: usize,
     /// Lists and objects.
     nested: usize,
+    /// Pictures, and bytes that turn out to be none, e.g. sounds.
+    bytes: usize,
+    /// Pictures, and strings that are the path of an image file.
+    images: usize,
     /// Hashes of the values.
     distinct: BTreeSet<[u8; 32]>,
 }
@@ -89,13 +116,20 @@ impl Columns {
         self.column(name);
     }
 
-    /// Takes a row into account.
-    pub(crate) fn add(&mut self, row: &Row) {
-        for (name, cell) in &row.cells {
+    /// Takes a row into account; paths of images are relative to `base`.
+    pub(crate) fn add(&mut self, cells: &[(Arc<str>, Cell)], base: &Path) {
+        for (name, cell) in cells {
             let column = self.column(name);
             let hash = match cell {
                 Cell::Null => continue,
+                Cell::Image(picture) => {
+                    column.values += 1;
+                    column.bytes += 1;
+                    column.images += usize::from(is_image(picture));
+                    continue;
+                }
                 Cell::Text(text) => {
+                    column.images += usize::from(is_image_path(&text.text, base));
                     column.texts += 1;
                     column.chars += text.text.chars().count();
                     column.numbers += usize::from(text.text.trim().parse::<f64>().is_ok());
@@ -125,6 +159,8 @@ impl Columns {
             column.chars += it.chars;
             column.numbers += it.numbers;
             column.nested += it.nested;
+            column.bytes += it.bytes;
+            column.images += it.images;
             column.distinct.extend(it.distinct.iter().copied());
         }
     }
@@ -137,6 +173,11 @@ impl Columns {
     /// Whether no column was seen at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    /// Whether some column holds images or paths of images.
+    pub(crate) fn hold_images(&self) -> bool {
+        self.columns.iter().any(ColumnStats::is_image)
     }
 
     /// Names in the order they were first seen.
@@ -153,6 +194,8 @@ impl Columns {
                 chars: 0,
                 numbers: 0,
                 nested: 0,
+                bytes: 0,
+                images: 0,
                 distinct: BTreeSet::new(),
             });
             self.columns.len() - 1
@@ -171,6 +214,10 @@ impl ColumnStats {
         0 < self.texts && self.values <= 2 * self.texts && 2 * self.numbers < self.texts.max(1)
     }
 
+    fn is_image(&self) -> bool {
+        0 < self.images && self.values <= 2 * self.images
+    }
+
     fn mean_chars(&self) -> usize {
         self.chars / self.texts.max(1)
     }
@@ -182,7 +229,8 @@ impl ColumnStats {
 /// Names the first one that is not, the ones that are, and the one whose name is nearest.
 pub(crate) fn check_given(columns: &Columns, options: &ReadOptions) -> Result<(), ReadError> {
     let text = options.text.iter().map(|name| ("--text", name));
-    let others = [("--label", &options.label), ("--split", &options.split), ("--id", &options.id)];
+    let others =
+        [("--image", &options.image), ("--label", &options.label), ("--split", &options.split), ("--id", &options.id)];
     let given = text.chain(others.into_iter().filter_map(|(option, name)| Some((option, name.as_ref()?))));
     for (option, name) in given {
         if !columns.has(name) {
@@ -197,15 +245,23 @@ pub(crate) fn check_given(columns: &Columns, options: &ReadOptions) -> Result<()
 /// Chooses the columns; the sentences say what was chosen and why.
 ///
 /// The plan has no text column where none was given and none can be guessed.
-pub(crate) fn choose(columns: &Columns, options: &ReadOptions) -> (Plan, Vec<String>) {
+pub(crate) fn choose(columns: &Columns, options: &ReadOptions, content: ContentColumns) -> (Plan, Vec<String>) {
     let mut plan = Plan {
         text: options.text.clone(),
+        image: options.image.clone(),
         label: options.label.clone(),
         split: options.split.clone(),
         id: options.id.clone(),
     };
     let mut notes = Vec::new();
     let mut extra = Vec::new();
+    match &plan.image {
+        Some(name) => notes.push(format!("image column: `{name}` (given)")),
+        None if plan.text.is_empty() && content == ContentColumns::Guessed => {
+            guess_image(columns, &mut plan, &mut notes);
+        }
+        None => {}
+    }
     if plan.label.is_none() {
         guess_label(columns, &mut plan, &mut extra);
     } else {
@@ -221,15 +277,42 @@ pub(crate) fn choose(columns: &Columns, options: &ReadOptions) -> (Plan, Vec<Str
     } else {
         extra.extend(plan.id.iter().map(|name| format!("id column: `{name}` (given)")));
     }
-    if plan.text.is_empty() {
-        guess_text(columns, &mut plan, &mut notes);
-    } else {
+    if plan.image.is_some() {
+        plan.text.clear();
+    } else if !plan.text.is_empty() {
         let names: Vec<_> = plan.text.iter().map(|name| format!("`{name}`")).collect();
         let columns = if names.len() == 1 { "column" } else { "columns" };
         notes.push(format!("text {columns}: {} (given)", names.join(", ")));
+    } else if content == ContentColumns::Guessed {
+        guess_text(columns, &mut plan, &mut notes);
     }
     notes.append(&mut extra);
+    for it in columns.columns.iter().filter(|it| 0 < it.bytes && !plan.is_content(&it.name)) {
+        notes.push(format!("column `{}` was left out: it holds bytes", it.name));
+    }
     (plan, notes)
+}
+
+fn is_image(picture: &Picture) -> bool {
+    match picture {
+        Picture::File(bytes) => image::kind(bytes).is_some(),
+        Picture::Raw(_) => true,
+    }
+}
+
+/// Whether `text` is the path of a file that is there and called like an image.
+fn is_image_path(text: &str, base: &Path) -> bool {
+    let path = Path::new(text);
+    image::kind_by_extension(&formats::extension(path)).is_some() && base.join(path).is_file()
+}
+
+fn guess_image(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
+    let by_name = columns.named(&IMAGE_NAMES).find(|it| it.is_image());
+    let why = if by_name.is_some() { "by its name and content" } else { "it holds images" };
+    if let Some(it) = by_name.or_else(|| columns.columns.iter().find(|it| it.is_image())) {
+        notes.push(format!("image column: `{}` ({why})", it.name));
+        plan.image = Some(it.name.clone());
+    }
 }
 
 fn guess_text(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
@@ -255,7 +338,7 @@ fn guess_text(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
 }
 
 fn guess_label(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
-    for it in columns.named(&LABEL_NAMES).filter(|it| 0 < it.values && !plan.text.contains(&it.name)) {
+    for it in columns.named(&LABEL_NAMES).filter(|it| 0 < it.values && !plan.is_content(&it.name)) {
         let (name, n, n_distinct) = (&it.name, it.values, it.distinct.len());
         if 0 < it.nested {
             notes.push(format!("`{name}` was not taken for the label: it holds lists or objects"));
@@ -271,7 +354,7 @@ fn guess_label(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
 }
 
 fn guess_split(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
-    for it in columns.named(&SPLIT_NAMES).filter(|it| 0 < it.values && !plan.text.contains(&it.name)) {
+    for it in columns.named(&SPLIT_NAMES).filter(|it| 0 < it.values && !plan.is_content(&it.name)) {
         let (name, n_distinct) = (&it.name, it.distinct.len());
         if it.nested == 0 && n_distinct <= MAX_GUESSED_SPLITS {
             notes.push(format!("split column: `{name}` (by its name)"));
@@ -287,7 +370,7 @@ fn guess_split(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
 fn guess_id(columns: &Columns, plan: &mut Plan, notes: &mut Vec<String>) {
     let taken = [plan.label.clone(), plan.split.clone()];
     let is_free = |it: &&ColumnStats| {
-        0 < it.values && !plan.text.contains(&it.name) && !taken.iter().flatten().any(|name| *name == it.name)
+        0 < it.values && !plan.is_content(&it.name) && !taken.iter().flatten().any(|name| *name == it.name)
     };
     for it in columns.named(&ID_NAMES).filter(is_free) {
         let name = &it.name;
@@ -335,13 +418,13 @@ mod tests {
         for row in rows {
             let cells = row.as_object().unwrap().iter();
             let cells = cells.map(|(name, value)| (name.as_str().into(), Cell::from_json(value.clone())));
-            columns.add(&Row { cells: cells.collect(), file_hash: None });
+            columns.add(&cells.collect::<Vec<_>>(), Path::new("."));
         }
         columns
     }
 
     fn check(rows: &[serde_json::Value], expected: &[&str]) -> Plan {
-        let (plan, notes) = choose(&columns(rows), &ReadOptions::default());
+        let (plan, notes) = choose(&columns(rows), &ReadOptions::default(), ContentColumns::Guessed);
         assert_eq!(notes, expected);
         plan
     }

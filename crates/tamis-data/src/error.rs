@@ -72,8 +72,16 @@ pub enum ReadError {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// Some samples are texts and some are images.
+    #[error("`{}` holds images and `{}` holds texts, expected one kind of sample in an audit", images.display(), texts.display())]
+    MixedModalities {
+        /// The first file of images.
+        images: PathBuf,
+        /// The first file of texts.
+        texts: PathBuf,
+    },
     /// No column looks like text.
-    #[error("no text column in `{}`: none of its columns holds text ({})", path.display(), quoted(columns))]
+    #[error("no text column in `{}`: none of its columns holds text or images ({})", path.display(), quoted(columns))]
     NoTextColumn {
         /// The first file.
         path: PathBuf,
@@ -103,6 +111,7 @@ impl ReadError {
                 | Self::NoSuchColumn { .. }
                 | Self::UnknownFormat { .. }
                 | Self::NoTextColumn { .. }
+                | Self::MixedModalities { .. }
                 | Self::TooManySplits { .. }
         )
     }
@@ -113,7 +122,11 @@ impl ReadError {
         match self {
             Self::NoSuchColumn { option, nearest, .. } => Some(format!("did you mean {option} {}?", nearest.as_ref()?)),
             Self::UnknownFormat { nearest, .. } => Some(format!("did you mean --from {}?", nearest.as_ref()?)),
-            Self::NoTextColumn { .. } => Some("name the column with --text NAME".to_owned()),
+            Self::NoTextColumn { .. } => Some("name the column with --text NAME, or with --image NAME where it holds images or their paths".to_owned()),
+            Self::MixedModalities { .. } => Some(
+                "audit them one after the other, each with an --out of its own; --text COLUMN or --image COLUMN chooses for tables"
+                    .to_owned(),
+            ),
             Self::TooManySplits { .. } => Some("name another column with --split NAME".to_owned()),
             Self::NothingToRead { found_files: true, .. } => {
                 Some("--from FORMAT reads all files of a folder as one format".to_owned())

@@ -4,6 +4,8 @@
 //! rows is left to a pool of threads, so a format hands out closures.
 
 mod csv;
+pub(crate) mod idx;
+pub(crate) mod image_files;
 mod jsonl;
 mod lines;
 mod parquet;
@@ -16,15 +18,32 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tamis_core::Modality;
+
+use crate::image;
 use crate::row::RawRow;
 use crate::stream;
 
 /// All formats, in the order in which they are tried.
-pub static FORMATS: &[&dyn Format] =
-    &[&parquet::Parquet, &jsonl::Jsonl, &csv::Csv, &tsv::Tsv, &lines::Lines, &text_files::TextFiles];
+pub static FORMATS: &[&dyn Format] = &[
+    &parquet::Parquet,
+    &idx::Idx,
+    &jsonl::Jsonl,
+    &csv::Csv,
+    &tsv::Tsv,
+    &lines::Lines,
+    &text_files::TextFiles,
+    &image_files::ImageFiles,
+];
 
-/// The format of a folder without tables.
+/// The format of a folder of texts.
 pub(crate) static TEXT_FILES: &dyn Format = &text_files::TextFiles;
+
+/// The format of a folder of images.
+pub(crate) static IMAGE_FILES: &dyn Format = &image_files::ImageFiles;
+
+/// Bytes of a file that is called like an image: enough for every magic.
+const IMAGE_HEAD_BYTES: usize = 64;
 
 /// Bytes at the beginning of a file that its format is told from.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -43,8 +62,13 @@ pub trait Format: fmt::Debug + Send + Sync {
     /// Extensions that suggest it, lower case, without a dot and without `gz`.
     fn extensions(&self) -> &'static [&'static str];
 
-    /// Whether rows have named columns, so that one of them must be chosen as the text.
+    /// Whether rows have named columns, so that one of them must be chosen as the text or the image.
     fn is_table(&self) -> bool;
+
+    /// What the samples are, where that does not depend on the columns.
+    fn modality(&self) -> Option<Modality> {
+        None
+    }
 
     /// Says why a file that begins like `head` is of this format whatever its name; `None` where that is not certain.
     fn certain_sign(&self, _head: &Head) -> Option<&'static str> {
@@ -92,6 +116,8 @@ pub struct FileSpec {
     pub size_bytes: u64,
     /// Whether it is packed by gzip.
     pub is_gzip: bool,
+    /// Whether columns of images need not be read.
+    pub is_text_only: bool,
 }
 
 /// The beginning of a file, unpacked and without a byte-order mark.
@@ -114,24 +140,39 @@ impl Head {
     /// When the file cannot be opened or read.
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
+        let extension = extension(path);
+        let is_image = image::kind_by_extension(&extension).is_some();
+        let max_bytes = if is_image { IMAGE_HEAD_BYTES } else { HEAD_BYTES };
+        File::open(path)?.take(max_bytes as u64).read_to_end(&mut bytes)?;
         let is_gzip = bytes.starts_with(&[0x1f, 0x8b]);
         if is_gzip {
             bytes.clear();
             // A damaged archive is told by its name; what is wrong with it is said where it is opened.
             let _ = stream::open(path, true).and_then(|(it, _)| it.take(HEAD_BYTES as u64).read_to_end(&mut bytes));
         }
-        let is_whole = bytes.len() < HEAD_BYTES;
+        let is_whole = bytes.len() < max_bytes;
         if bytes.starts_with(stream::BOM) {
             bytes.drain(..stream::BOM.len());
         }
-        Ok(Self { bytes, is_whole, is_gzip, extension: extension(path) })
+        Ok(Self { bytes, is_whole, is_gzip, extension })
     }
 
     /// Whether a NUL byte stands near the beginning.
     #[must_use]
     pub fn is_binary(&self) -> bool {
         self.bytes.iter().take(BINARY_BYTES).any(|byte| *byte == 0)
+    }
+
+    /// Whether it is an image, or a file that is called like one.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        !self.is_gzip && (image::kind_by_extension(&self.extension).is_some() || self.begins_like_image())
+    }
+
+    /// Whether it is an image by its content. Texts may begin with the letters of a magic (`BM`), but hold no NUL.
+    #[must_use]
+    pub fn begins_like_image(&self) -> bool {
+        !self.is_gzip && self.is_binary() && image::kind(&self.bytes).is_some()
     }
 
     /// Whether it begins with a byte-order mark of UTF-16.
@@ -195,12 +236,16 @@ pub fn detect(head: &Head) -> Result<(&'static dyn Format, String), String> {
 
 /// Whether a file found in a folder is a table, which decides what the folder is.
 ///
-/// Content alone does not do: a mail may look like CSV. Parquet has a magic; otherwise the name must suggest a table, and
-/// `.json` must hold one object a line or a list of objects.
+/// Content alone does not do: a mail may look like CSV. Parquet and idx have a magic; otherwise the name must suggest a
+/// table, and `.json` must hold one object a line or a list of objects.
 pub(crate) fn table_in_folder(head: &Head) -> bool {
     match head.extension.as_str() {
         "json" | "" => FORMATS.iter().any(|it| it.is_table() && it.certain_sign(head).is_some()),
-        extension => by_extension(extension).is_some_and(Format::is_table) || head.bytes.starts_with(parquet::MAGIC),
+        extension => {
+            by_extension(extension).is_some_and(Format::is_table)
+                || head.bytes.starts_with(parquet::MAGIC)
+                || idx::Idx.certain_sign(head).is_some()
+        }
     }
 }
 
@@ -250,12 +295,18 @@ mod tests {
         assert_eq!(detected("tsv", b"a\tb\n"), "tsv");
         assert_eq!(detected("jsonl", b"broken\n"), "jsonl");
         assert_eq!(detected("parquet", b""), "parquet");
+        assert_eq!(detected("txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "image-files");
+        assert_eq!(detected("png", b"no image"), "image-files");
+        assert_eq!(detected("", &[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2]), "idx");
     }
 
     #[test]
     fn what_nothing_fits_is_named() {
-        let reason = detect(&head("png", b"\x89PNG\0\0")).unwrap_err();
-        assert_eq!(reason, "binary data, expected one of parquet, jsonl, csv, tsv, lines, text-files");
+        let reason = detect(&head("bin", b"\x01\0\0")).unwrap_err();
+        assert_eq!(
+            reason,
+            "binary data, expected one of parquet, idx, jsonl, csv, tsv, lines, text-files, image-files"
+        );
         let reason = detect(&head("csv", b"\xff\xfea\0,\0")).unwrap_err();
         assert_eq!(reason, "text in UTF-16, expected UTF-8; `iconv -f UTF-16 -t UTF-8` makes it so");
     }

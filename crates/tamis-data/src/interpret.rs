@@ -1,13 +1,17 @@
 //! From a decoded row to what a sample is made of: pure work, done on many threads at once.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use tamis_core::{Digest, text as normalize};
+use tamis_core::{Digest, InputSpec, text as normalize};
 
 use crate::chat;
 use crate::columns::Plan;
 use crate::identity;
-use crate::row::{Cell, Decode, Row, Text};
+use crate::image::{self, Decoded, Decoder};
+use crate::metadata::Cells;
+use crate::row::{Cell, Decode, Picture, Row, Text};
+use crate::stream;
 
 /// Longest value of a column without meaning that is kept with a sample. Such columns are for reports and stay in memory;
 /// 4 KiB shows what a person would read of it.
@@ -18,6 +22,8 @@ pub(crate) const MAX_METADATA_BYTES: usize = 4096;
 pub(crate) enum Content {
     /// It was read; nothing but white space makes `is_empty`.
     Text { text: String, digests: [Digest; 3], is_empty: bool, is_mended: bool },
+    /// It was read; `decoded` is `None` where all that a decode gives is known already.
+    Image { bytes: Digest, decoded: Option<Box<Decoded>> },
     /// It could not be read; says what was found and what was expected.
     Bad(String),
 }
@@ -36,17 +42,54 @@ pub(crate) struct Interpreted {
     pub(crate) file_hash: Option<String>,
 }
 
+/// What to make of images.
+#[derive(Clone, Copy)]
+pub struct Images<'a> {
+    /// The input of the model, if there is one.
+    pub input: Option<&'a InputSpec>,
+    /// Whether all that a decode gives is known of an image by the hash of its bytes, so that it need not be decoded.
+    pub is_known: &'a (dyn Fn(&Digest) -> bool + Sync),
+}
+
+impl Default for Images<'_> {
+    fn default() -> Self {
+        Self { input: None, is_known: &|_| false }
+    }
+}
+
+impl std::fmt::Debug for Images<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Images").field("input", &self.input).finish_non_exhaustive()
+    }
+}
+
+/// What a row of a file is interpreted by.
+#[derive(Clone, Copy)]
+pub(crate) struct Interpreter<'a> {
+    pub(crate) plan: &'a Plan,
+    /// What a file of metadata says of the file.
+    pub(crate) cells: &'a Cells,
+    /// What paths of images are relative to.
+    pub(crate) folder: &'a Path,
+    pub(crate) images: Images<'a>,
+    pub(crate) decoder: &'a Decoder,
+}
+
 /// Decodes a row and gives its cells their meaning.
-pub(crate) fn interpret(decode: Decode, plan: &Plan) -> Interpreted {
+pub(crate) fn interpret(decode: Decode, by: Interpreter<'_>) -> Interpreted {
+    let plan = by.plan;
     let (row, problem) = match decode() {
         Ok(row) => (row, None),
         Err(reason) => (Row::default(), Some(reason)),
     };
     let Row { mut cells, file_hash } = row;
-    let content = match problem {
-        Some(reason) => Content::Bad(reason),
-        None => take_text(&mut cells, &plan.text).map_or_else(Content::Bad, content),
+    cells.extend(by.cells.iter().cloned());
+    let content = match (problem, &plan.image) {
+        (Some(reason), _) => Err(reason),
+        (None, Some(name)) => by.image(&mut cells, name),
+        (None, None) => take_text(&mut cells, &plan.text).map(content),
     };
+    let content = content.unwrap_or_else(Content::Bad);
     let mut take_value = |name: &Option<String>| {
         let value = take(&mut cells, name.as_deref()?)?.into_metadata()?;
         (!value.trim().is_empty()).then_some(value)
@@ -63,6 +106,34 @@ pub(crate) fn interpret(decode: Decode, plan: &Plan) -> Interpreted {
         columns.push((name, value));
     }
     Interpreted { content, label, split, id, columns, cut, file_hash }
+}
+
+impl Interpreter<'_> {
+    /// Takes the image out of the column `name` and decodes it.
+    fn image(&self, cells: &mut Vec<(Arc<str>, Cell)>, name: &str) -> Result<Content, String> {
+        let picture = match take(cells, name) {
+            None => return Err(format!("no column `{name}`, expected it to hold an image")),
+            Some(Cell::Image(picture)) => picture,
+            Some(Cell::Text(path)) => Picture::File(self.read(path.text.trim())?),
+            Some(cell) => return Err(format!("column `{name}` is {}, expected an image or its path", cell.kind())),
+        };
+        let bytes = match &picture {
+            Picture::File(bytes) => Digest(*blake3::hash(bytes).as_bytes()),
+            Picture::Raw(raw) => raw.digest(),
+        };
+        if (self.images.is_known)(&bytes) {
+            return Ok(Content::Image { bytes, decoded: None });
+        }
+        let decoded = match &picture {
+            Picture::File(file) => self.decoder.decode(file, self.images.input),
+            Picture::Raw(raw) => image::of_raw(&raw.lent(), self.images.input),
+        };
+        Ok(Content::Image { bytes, decoded: Some(Box::new(decoded?)) })
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        stream::read_file(&self.folder.join(path)).map_err(|reason| format!("image `{path}` {reason}"))
+    }
 }
 
 fn content(text: Text) -> Content {
@@ -105,7 +176,7 @@ fn text_of(name: &str, cell: Cell) -> Result<Text, String> {
             let text = chat::text(&value).map(Text::plain);
             text.ok_or_else(|| format!("column `{name}` is {kind}, expected a string or a conversation"))
         }
-        Cell::Null | Cell::Scalar(_) => Err(format!("column `{name}` is {kind}, expected a string")),
+        Cell::Null | Cell::Scalar(_) | Cell::Image(_) => Err(format!("column `{name}` is {kind}, expected a string")),
     }
 }
 
@@ -129,13 +200,20 @@ mod tests {
         let cells = cells.map(|(name, value)| (name.as_str().into(), Cell::from_json(value.clone()))).collect();
         let text = text.iter().map(|it| (*it).to_owned()).collect();
         let plan = Plan { text, label: Some("label".into()), ..Plan::default() };
-        interpret(Box::new(|| Ok(Row { cells, file_hash: None })), &plan)
+        let by = Interpreter {
+            plan: &plan,
+            cells: &Cells::default(),
+            folder: Path::new(""),
+            images: Images::default(),
+            decoder: &Decoder::default(),
+        };
+        interpret(Box::new(|| Ok(Row { cells, file_hash: None })), by)
     }
 
     fn check_bad(json: &str, text: &[&str], reason: &str) {
         match read(json, text).content {
             Content::Bad(it) => assert_eq!(it, reason),
-            Content::Text { text, .. } => panic!("read {text:?}"),
+            other => panic!("read {other:?}"),
         }
     }
 

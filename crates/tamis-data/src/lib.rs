@@ -5,10 +5,11 @@
 //! 1. `walk` turns the paths that were given into files, each with its format ([`formats`]), and its split and label
 //!    where the names of folders tell them (`splits`).
 //! 2. A format cuts its file into raw rows, in order and cheaply; `stream` hashes the bytes as they go by.
-//! 3. `columns` looks at the first rows and chooses the text, the label, the split and the id, with a reason for each.
+//! 3. `survey` and `columns` look at the first rows and choose the text or the image, the label, the split and the id, with a reason
+//!    for each; `metadata` is what a table beside images says of them.
 //! 4. [`Reader`] takes rows window by window and decodes them on all cores: `interpret` gives cells their meaning,
 //!    [`identity`] hashes texts. Each row becomes a sample, readable or not.
-//! 5. [`TextStore`] keeps the texts on disk and lends them to whoever asks.
+//! 5. [`store`] keeps what is computed from a content, its text first of all; `stored` lends it to whoever asks.
 //! 6. [`artifacts`], [`npy`] and [`atomic`] write what is left behind; no reader ever sees half a file.
 //!
 //! Bad data is a finding: it makes an unreadable sample whose reason names the file, the row and what was expected.
@@ -17,6 +18,8 @@
 mod error;
 
 mod walk;
+
+mod metadata;
 
 pub mod splits;
 
@@ -34,13 +37,19 @@ mod chat;
 
 mod interpret;
 
+mod survey;
+
 pub mod reader;
+
+pub mod image;
 
 pub mod identity;
 
-pub mod text_store;
-
 pub mod atomic;
+
+pub mod store;
+
+mod stored;
 
 pub mod artifacts;
 
@@ -48,5 +57,7 @@ pub mod npy;
 
 pub use error::ReadError;
 pub use formats::{FORMATS, Format};
-pub use reader::{Input, ReadOptions, ReadText, Reader, Window};
-pub use text_store::TextStore;
+pub use interpret::Images;
+pub use reader::{Input, ReadContent, ReadOptions, Reader, Window};
+pub use stored::{StoredImages, StoredTexts};
+pub use stream::hash_file;

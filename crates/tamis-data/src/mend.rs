@@ -66,7 +66,7 @@ pub(crate) fn restore(cell: Cell) -> Cell {
     match cell {
         Cell::Text(it) => Cell::Text(restore_text(&it.text)),
         Cell::Nested(value) => Cell::Nested(restore_json(value)),
-        Cell::Null | Cell::Scalar(_) => cell,
+        Cell::Null | Cell::Scalar(_) | Cell::Image(_) => cell,
     }
 }
 

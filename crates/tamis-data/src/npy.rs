@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use crate::atomic;
+use crate::atomic::Commits;
 
 /// Writes an array of shape `(n, dim)`, f32, little-endian, row-major, NPY format 1.0.
 ///
@@ -14,11 +14,12 @@ use crate::atomic;
 /// # Errors
 /// When the file cannot be written, or `rows` has another shape; no file is left then.
 pub fn write<'a>(
+    commits: &Commits,
     path: &Path,
     (n, dim): (usize, usize),
     rows: impl IntoIterator<Item = Option<&'a [f32]>>,
 ) -> io::Result<()> {
-    atomic::write(path, |file| {
+    commits.write(path, |file| {
         let mut out = BufWriter::new(file);
         out.write_all(&header(n, dim))?;
         let absent = vec![f32::NAN; dim];
@@ -63,7 +64,7 @@ mod tests {
     fn the_file_is_what_numpy_writes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.npy");
-        write(&path, (2, 2), [Some(&[1.0_f32, -2.5][..]), None]).unwrap();
+        write(&Commits::new(), &path, (2, 2), [Some(&[1.0_f32, -2.5][..]), None]).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
         assert_eq!(&bytes[10..70], b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), } ");
@@ -77,9 +78,9 @@ mod tests {
     fn another_shape_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.npy");
-        let error = write(&path, (1, 2), [Some(&[1.0_f32][..])]).unwrap_err();
+        let error = write(&Commits::new(), &path, (1, 2), [Some(&[1.0_f32][..])]).unwrap_err();
         assert_eq!(error.to_string(), "row 0 has 1 values, expected 2");
-        let error = write(&path, (2, 1), [None]).unwrap_err();
+        let error = write(&Commits::new(), &path, (2, 1), [None]).unwrap_err();
         assert_eq!(error.to_string(), "1 rows, expected 2");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

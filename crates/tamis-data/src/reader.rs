@@ -1,32 +1,24 @@
 //! Reading a dataset window by window: each row becomes a sample, readable or not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use tamis_core::{Dataset, DatasetBuilder, Digest, FileId, InputFile, Origin, Sample, SampleId, SplitRole, State};
+use tamis_core::{
+    Dataset, DatasetBuilder, Digest, FileId, InputFile, Modality, Origin, Sample, SampleId, SplitRole, State,
+};
 
-use crate::columns::{self, Columns, Plan};
+use crate::columns::{self, Plan};
 use crate::error::ReadError;
 use crate::formats::{self, Format, Records};
-use crate::interpret::{self, Content, Interpreted};
+use crate::image::{Decoded, Decoder};
+use crate::interpret::{self, Content, Images, Interpreted, Interpreter};
 use crate::row::RawRow;
 use crate::splits;
 use crate::stream;
-use crate::walk::{self, Found, count};
-
-/// Readable rows of each file that columns are guessed from.
-const HEAD_ROWS: usize = 100;
-
-/// Rows of each file that are looked at for them.
-const HEAD_ATTEMPTS: usize = 1000;
-
-/// Bytes of each file that are looked at for them.
-const HEAD_BYTES: usize = 16 << 20;
-
-/// Rows of each file that are searched for a column that was named and that the first rows do not show.
-const SEARCHED_ROWS: usize = 100_000;
+use crate::survey::{self, FileNotes};
+use crate::walk::{self, Found, Search, count};
 
 /// Most splits of one dataset: more is a column that is no split.
 const MAX_SPLITS: usize = 1000;
@@ -47,6 +39,8 @@ pub struct ReadOptions {
     pub from: Option<String>,
     /// Columns that are the text, joined by a line break.
     pub text: Vec<String>,
+    /// Column that is the image or its path.
+    pub image: Option<String>,
     /// Column that is the label.
     pub label: Option<String>,
     /// Column that is the split.
@@ -55,26 +49,45 @@ pub struct ReadOptions {
     pub id: Option<String>,
 }
 
-/// A sample that was read and is not empty.
+/// The content of a sample that could be read.
 #[derive(Clone, Debug)]
-pub struct ReadText {
-    /// The sample.
-    pub id: SampleId,
-    /// Its whole text.
-    pub text: String,
-    /// Its hashes, strictest level first.
-    pub digests: [Digest; 3],
+pub enum ReadContent {
+    /// A text.
+    Text {
+        /// The whole text.
+        text: String,
+        /// Its hashes, strictest level first.
+        digests: [Digest; 3],
+        /// Whether it holds nothing but white space.
+        is_empty: bool,
+    },
+    /// An image.
+    Image {
+        /// Hash of its bytes.
+        bytes: Digest,
+        /// What its one decode gave; `None` where that was known before.
+        decoded: Option<Box<Decoded>>,
+    },
+}
+
+impl ReadContent {
+    /// Hash of the bytes: what everything computed from this content is kept under.
+    #[must_use]
+    pub fn bytes(&self) -> Digest {
+        match self {
+            Self::Text { digests, .. } => digests[0],
+            Self::Image { bytes, .. } => *bytes,
+        }
+    }
 }
 
 /// Some samples in reading order.
 #[derive(Clone, Debug)]
 pub struct Window {
-    /// The samples that can be embedded, ascending.
-    pub texts: Vec<ReadText>,
-    /// The hashes of every sample of the window; `None` for those that could not be read.
-    pub fingerprints: Vec<Option<[Digest; 3]>>,
     /// The first sample of the window.
     pub first: SampleId,
+    /// The content of each sample; `None` for those that could not be read.
+    pub contents: Vec<Option<ReadContent>>,
 }
 
 /// Reads inputs sample by sample.
@@ -92,26 +105,9 @@ pub struct Reader {
     notes: Vec<String>,
     file_notes: FileNotes,
     tally: Tally,
-}
-
-/// Notes on single files; files with the same note share one sentence.
-#[derive(Debug, Default)]
-struct FileNotes(BTreeMap<String, (usize, String)>);
-
-impl FileNotes {
-    fn add(&mut self, file: &str, note: String) {
-        self.0.entry(note).or_insert_with(|| (0, file.to_owned())).0 += 1;
-    }
-
-    fn write(&self, notes: &mut Vec<String>) {
-        for (note, (n_files, first)) in &self.0 {
-            let more = match n_files - 1 {
-                0 => String::new(),
-                n => format!(" and {}", count(n, "more file", "more files")),
-            };
-            notes.push(format!("`{first}`{more}: {note}"));
-        }
-    }
+    modality: Modality,
+    typical_side: Option<u32>,
+    decoder: Decoder,
 }
 
 /// A file with all that is known before its rows are read.
@@ -150,21 +146,18 @@ impl Reader {
     pub fn open(inputs: &[Input], options: &ReadOptions) -> Result<Self, ReadError> {
         let Some(first) = inputs.first() else { return Err(ReadError::NoInput) };
         let forced = options.from.as_deref().map(format_called).transpose()?;
-        let (found, mut notes) = walk::find(inputs, forced)?;
-        let heads: Vec<Result<Shown, String>> = found.par_iter().map(|it| look(it, HEAD_ROWS, HEAD_ATTEMPTS)).collect();
-        check_some_readable(&found, &heads)?;
-        if heads.iter().all(|it| it.as_ref().is_ok_and(|shown| shown.rows == 0)) {
-            return Err(no_rows(first.path.clone()));
-        }
-        let mut file_notes = FileNotes::default();
-        let plans = plan(&found, &heads, options, (&mut notes, &mut file_notes))?;
+        let search = Search { forced, is_text_only: !options.text.is_empty() };
+        let (found, mut notes) = walk::find(inputs, search)?;
+        let Some(survey) = survey::survey(&found, options)? else { return Err(no_rows(first.path.clone())) };
+        notes.extend(survey.notes);
         let mut builder = DatasetBuilder::new();
         let mut files = Vec::with_capacity(found.len());
-        for (found, plan) in found.into_iter().zip(plans) {
+        for (found, plan) in found.into_iter().zip(survey.plans) {
             let (path, size_bytes) = (found.file.path.clone(), found.file.size_bytes);
             let id = builder.add_file(InputFile { path, size_bytes, blake3: None });
             files.push(Planned { found, id, plan });
         }
+        add_files_beside(&files, &mut builder);
         Ok(Self {
             files,
             builder,
@@ -173,8 +166,11 @@ impl Reader {
             bytes_done: 0,
             keys: HashMap::new(),
             notes,
-            file_notes,
+            file_notes: survey.file_notes,
             tally: Tally::default(),
+            modality: survey.modality,
+            typical_side: survey.typical_side,
+            decoder: Decoder::default(),
         })
     }
 
@@ -185,6 +181,19 @@ impl Reader {
         self.file_notes.write(&mut notes);
         self.tally.note(&mut notes);
         notes
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub fn modality(&self) -> Modality {
+        self.modality
+    }
+
+    /// The longer side of typical images in pixels: nine of ten are at most as large, by the headers of some spread over
+    /// the data. `None` for texts, and where no header could be read.
+    #[must_use]
+    pub fn typical_side(&self) -> Option<u32> {
+        self.typical_side
     }
 
     /// Size of all files.
@@ -212,20 +221,29 @@ impl Reader {
     ///
     /// # Errors
     /// At the end, when no sample could be read; earlier, when there are more samples or splits than can be named.
-    pub fn next_window(&mut self, max_items: usize, max_bytes: usize) -> Result<Option<Window>, ReadError> {
+    pub fn next_window(
+        &mut self,
+        max_items: usize,
+        max_bytes: usize,
+        images: Images<'_>,
+    ) -> Result<Option<Window>, ReadError> {
         let rows = self.take_rows(max_items.max(1), max_bytes.max(1));
         if rows.is_empty() {
             return self.check_end().map(|()| None);
         }
-        let files = &self.files;
+        let (files, decoder) = (&self.files, &self.decoder);
+        let interpreter = |file: usize| {
+            let Planned { found, plan, .. } = &files[file];
+            Interpreter { plan, cells: &found.cells, folder: found.file.folder(), images, decoder }
+        };
         let interpreted: Vec<(usize, Option<u64>, Interpreted)> = rows
             .into_par_iter()
-            .map(|(file, raw)| (file, raw.row, interpret::interpret(raw.decode, &files[file].plan)))
+            .map(|(file, raw)| (file, raw.row, interpret::interpret(raw.decode, interpreter(file))))
             .collect();
         let first = SampleId::from_idx(self.builder.len());
-        let mut window = Window { texts: Vec::new(), fingerprints: Vec::with_capacity(interpreted.len()), first };
+        let mut window = Window { first, contents: Vec::with_capacity(interpreted.len()) };
         for (file, row, it) in interpreted {
-            self.push(file, row, it, &mut window)?;
+            window.contents.push(self.push(file, row, it)?);
         }
         Ok(Some(window))
     }
@@ -260,7 +278,7 @@ impl Reader {
             let file = self.next_file;
             let planned = self.files.get(file)?;
             self.next_file += 1;
-            match open_records(&planned.found) {
+            match survey::open_records(&planned.found) {
                 Ok(records) => self.current = Some(Open { file, records, n_rows: 0 }),
                 Err(reason) => {
                     self.bytes_done += planned.found.file.size_bytes;
@@ -303,8 +321,7 @@ impl Reader {
     }
 
     /// Makes a sample of an interpreted row.
-    fn push(&mut self, file: usize, row: Option<u64>, it: Interpreted, window: &mut Window) -> Result<(), ReadError> {
-        let id = SampleId::from_idx(self.builder.len());
+    fn push(&mut self, file: usize, row: Option<u64>, it: Interpreted) -> Result<Option<ReadContent>, ReadError> {
         let (name, file_id) = (self.files[file].found.name.clone(), self.files[file].id);
         let place = row.map_or_else(|| name.clone(), |row| format!("{name}:{row}"));
         let (split, role) = self.files[file].split_of(it.split.as_deref());
@@ -318,7 +335,7 @@ impl Reader {
         for name in it.cut {
             *self.tally.cut.entry(name).or_default() += 1;
         }
-        let (state, digests) = match it.content {
+        let (state, content) = match it.content {
             Content::Bad(reason) => {
                 let reason = format!("{place}: {reason}");
                 self.tally.unreadable += 1;
@@ -331,16 +348,14 @@ impl Reader {
                     let mended = "invalid UTF-8 was read with replacement characters";
                     note = Some(note.map_or_else(|| mended.to_owned(), |note| format!("{note}; {mended}")));
                 }
-                if !is_empty {
-                    window.texts.push(ReadText { id, text, digests });
-                }
-                (if is_empty { State::Empty } else { State::Ok }, Some(digests))
+                let state = if is_empty { State::Empty } else { State::Ok };
+                (state, Some(ReadContent::Text { text, digests, is_empty }))
             }
+            Content::Image { bytes, decoded } => (State::Ok, Some(ReadContent::Image { bytes, decoded })),
         };
-        window.fingerprints.push(digests);
         let sample = Sample { origin: Origin { file: file_id, row }, split, label, state, note };
         self.builder.push(&key, sample, it.columns.iter().map(|(name, value)| (&**name, value.as_str())))?;
-        Ok(())
+        Ok(content)
     }
 
     fn split(&mut self, file: usize, name: String, role: Option<SplitRole>) -> Result<tamis_core::SplitId, ReadError> {
@@ -425,133 +440,14 @@ fn format_called(name: &str) -> Result<&'static dyn Format, ReadError> {
     })
 }
 
-fn open_records(found: &Found) -> Result<Box<dyn Records>, String> {
-    match &found.format {
-        Ok(format) => format.open(&found.file),
-        Err(reason) => Err(reason.clone()),
+/// Records labels and metadata that were read beside other files.
+fn add_files_beside(files: &[Planned], builder: &mut DatasetBuilder) {
+    let beside: BTreeSet<&PathBuf> = files.iter().flat_map(|it| &it.found.beside).collect();
+    for path in beside {
+        let size_bytes = std::fs::metadata(path).map_or(0, |it| it.len());
+        let blake3 = stream::hash_file(path).ok();
+        builder.add_file(InputFile { path: path.clone(), size_bytes, blake3 });
     }
-}
-
-/// What the first rows of a file show.
-#[derive(Debug, Default)]
-struct Shown {
-    columns: Columns,
-    /// Rows seen, good or bad.
-    rows: usize,
-    /// Rows that could be decoded.
-    good_rows: usize,
-    /// Why the first bad row is bad.
-    first_reason: Option<String>,
-    /// Whether other rows may have other columns.
-    is_open: bool,
-}
-
-/// Looks at the first rows of a file, until `max_rows` good ones were seen.
-fn look(found: &Found, max_rows: usize, max_attempts: usize) -> Result<Shown, String> {
-    if found.format.is_ok() && !found.is_table() {
-        // Each sample counts, and none has columns; opening it is left to reading.
-        return Ok(Shown { rows: 1, ..Shown::default() });
-    }
-    let mut records = open_records(found).map_err(|reason| format!("{}: {reason}", found.name))?;
-    let declared = records.columns();
-    let mut shown = Shown { is_open: declared.is_none(), ..Shown::default() };
-    for name in declared.into_iter().flatten() {
-        shown.columns.declare(&name);
-    }
-    let mut bytes = 0;
-    while shown.good_rows < max_rows && shown.rows < max_attempts && bytes < HEAD_BYTES {
-        let Some(raw) = records.next_row() else { break };
-        shown.rows += 1;
-        bytes += raw.size_bytes;
-        match (raw.decode)() {
-            Ok(row) => {
-                shown.good_rows += 1;
-                shown.columns.add(&row);
-            }
-            Err(reason) => {
-                let place = raw.row.map_or_else(String::new, |row| format!(":{row}"));
-                shown.first_reason.get_or_insert_with(|| format!("{}{place}: {reason}", found.name));
-            }
-        }
-    }
-    Ok(shown)
-}
-
-/// Some file must have something that can be read.
-fn check_some_readable(found: &[Found], heads: &[Result<Shown, String>]) -> Result<(), ReadError> {
-    let reason = |head: &Result<Shown, String>| match head {
-        Err(reason) => Some(reason.clone()),
-        Ok(shown) if shown.good_rows == 0 => shown.first_reason.clone(),
-        Ok(_) => None,
-    };
-    let reasons: Vec<String> = heads.iter().filter_map(reason).collect();
-    match reasons.first() {
-        Some(first) if reasons.len() == found.len() => {
-            Err(ReadError::AllUnreadable { n: reasons.len(), first: first.clone() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Chooses the columns of each file: one choice for all, and another where a file has none of these columns.
-fn plan(
-    found: &[Found],
-    heads: &[Result<Shown, String>],
-    options: &ReadOptions,
-    (notes, file_notes): (&mut Vec<String>, &mut FileNotes),
-) -> Result<Vec<Plan>, ReadError> {
-    let mut all = Columns::default();
-    for shown in heads.iter().flatten() {
-        all.merge(&shown.columns);
-    }
-    if columns::check_given(&all, options).is_err() {
-        for (found, _) in found.iter().zip(heads).filter(|(_, head)| head.as_ref().is_ok_and(|it| it.is_open)) {
-            if let Ok(shown) = look(found, SEARCHED_ROWS, SEARCHED_ROWS) {
-                all.merge(&shown.columns);
-            }
-        }
-        columns::check_given(&all, options)?;
-    }
-    let (general, mut sentences) = columns::choose(&all, options);
-    let tables: Vec<_> = found.iter().filter(|it| it.is_table()).collect();
-    if let (Some(first), true) = (tables.first(), general.text.is_empty() && !all.is_empty()) {
-        return Err(ReadError::NoTextColumn { path: first.file.path.clone(), columns: all.names() });
-    }
-    notes.append(&mut sentences);
-    let mut plans = Vec::with_capacity(found.len());
-    for (found, head) in found.iter().zip(heads) {
-        let plan = match head {
-            Ok(shown) if found.is_table() => plan_file(found, &shown.columns, &general, options, file_notes),
-            _ => Plan { text: vec!["text".to_owned()], ..Plan::default() },
-        };
-        plans.push(plan);
-    }
-    Ok(plans)
-}
-
-fn plan_file(found: &Found, columns: &Columns, general: &Plan, options: &ReadOptions, notes: &mut FileNotes) -> Plan {
-    let mut plan = general.clone();
-    let lacks = |name: &String| !columns.is_empty() && !columns.has(name);
-    if options.text.is_empty() && general.text.iter().any(lacks) {
-        let (own, sentences) = columns::choose(columns, options);
-        if !own.text.is_empty() {
-            for it in sentences {
-                notes.add(&found.name, format!("it has other columns than the rest; {it}"));
-            }
-            plan.text = own.text;
-            plan.label = own.label.or(plan.label);
-            plan.split = own.split.or(plan.split);
-            plan.id = own.id.or(plan.id);
-        }
-    }
-    let is_known = found.is_split_given || options.split.is_none() && found.split.is_some();
-    if let Some(column) = plan.split.take_if(|_| is_known)
-        && columns.has(&column)
-    {
-        let why = if found.is_split_given { "its split was given" } else { "its name shows the split" };
-        notes.add(&found.name, format!("the column `{column}` was not taken for the split, {why}"));
-    }
-    plan
 }
 
 #[cfg(test)]
@@ -562,17 +458,5 @@ mod tests {
     fn a_reader_may_run_on_a_thread_of_its_own() {
         fn check<T: Send>() {}
         check::<Reader>();
-    }
-
-    #[test]
-    fn files_with_the_same_note_share_a_sentence() {
-        let mut all = FileNotes::default();
-        for file in ["a", "b", "c"] {
-            all.add(file, "it holds no rows".to_owned());
-        }
-        all.add("d", "another".to_owned());
-        let mut notes = Vec::new();
-        all.write(&mut notes);
-        assert_eq!(notes, ["`d`: another", "`a` and 2 more files: it holds no rows"]);
     }
 }

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use tamis_core::Digest;
+
+use crate::image::RawImage;
+
 /// Text together with the bytes it was read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text {
@@ -30,6 +34,51 @@ impl Text {
     }
 }
 
+/// A picture as it stands in a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// The bytes of an image file.
+    File(Vec<u8>),
+    /// Bare pixels.
+    Raw(RawPixels),
+}
+
+/// Pixels of 8 bits as they stand in a table.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawPixels {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Numbers per pixel: 1 for grey, 3 for red, green and blue.
+    pub channels: u8,
+    /// Shape `(height, width, channels)`, row-major.
+    pub values: Vec<u8>,
+}
+
+impl fmt::Debug for RawPixels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lent().fmt(f)
+    }
+}
+
+impl RawPixels {
+    /// Lends the pixels to a decoder.
+    #[must_use]
+    pub fn lent(&self) -> RawImage<'_> {
+        RawImage { width: self.width, height: self.height, channels: self.channels, values: &self.values }
+    }
+
+    /// Hash of size and values: what stands for the bytes of a file.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"tamis:pixels\0").update(&self.width.to_le_bytes()).update(&self.height.to_le_bytes());
+        hasher.update(&[self.channels]).update(&self.values);
+        Digest(*hasher.finalize().as_bytes())
+    }
+}
+
 /// The value of one column in one row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
@@ -41,6 +90,8 @@ pub enum Cell {
     Scalar(String),
     /// A list or an object.
     Nested(Value),
+    /// A picture.
+    Image(Picture),
 }
 
 impl Cell {
@@ -65,14 +116,15 @@ impl Cell {
             Self::Scalar(_) => "a number",
             Self::Nested(Value::Array(_)) => "a list",
             Self::Nested(_) => "an object",
+            Self::Image(_) => "an image",
         }
     }
 
-    /// The value as one line of metadata: strings as they are, nested values as JSON, `None` for null.
+    /// The value as one line of metadata: strings as they are, nested values as JSON, `None` for null and for pictures.
     #[must_use]
     pub fn into_metadata(self) -> Option<String> {
         match self {
-            Self::Null => None,
+            Self::Null | Self::Image(_) => None,
             Self::Text(text) => Some(text.text),
             Self::Scalar(text) => Some(text),
             Self::Nested(value) => Some(value.to_string()),

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::formats::io_reason;
+
 /// Size of one read; large enough that the hash works on whole chunks.
 const BUFFER_BYTES: usize = 128 * 1024;
 
@@ -47,8 +49,26 @@ impl Meter {
     }
 }
 
+/// Reads a whole file that a table names. A table may name anything: devices and pipes, which never end, are refused.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let is_file = std::fs::metadata(path).map_err(|it| io_reason(&it))?.is_file();
+    if !is_file {
+        return Err("is no file, expected an image file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|it| io_reason(&it))?;
+    file.take(MAX_RECORD_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|it| io_reason(&it))?;
+    if MAX_RECORD_BYTES < bytes.len() { Err(too_long("file")) } else { Ok(bytes) }
+}
+
 /// BLAKE3 of a file in hexadecimal, in bounded memory.
-pub(crate) fn hash_file(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// When the file cannot be opened or read.
+pub fn hash_file(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
     let mut file = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; BUFFER_BYTES];

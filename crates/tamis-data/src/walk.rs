@@ -5,13 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-use tamis_core::SplitRole;
+use tamis_core::{Modality, SplitRole};
 
 use crate::error::ReadError;
-use crate::formats::{self, FileSpec, Format, Head};
+use crate::formats::{self, FileSpec, Format, Head, idx};
+use crate::metadata::Cells;
 use crate::reader::Input;
 use crate::splits;
+
+mod folder;
 
 /// A file that will be read.
 #[derive(Clone, Debug)]
@@ -27,8 +29,12 @@ pub(crate) struct Found {
     pub(crate) is_split_given: bool,
     /// Its label, where folders name labels.
     pub(crate) label: Option<String>,
+    /// What a file of metadata says of it.
+    pub(crate) cells: Cells,
+    /// Files that were read for it as well: labels, metadata.
+    pub(crate) beside: Vec<PathBuf>,
     /// The folder that may name its label, and how deep it lies.
-    parent: Option<(String, usize)>,
+    pub(crate) parent: Option<(String, usize)>,
 }
 
 impl Found {
@@ -36,24 +42,50 @@ impl Found {
     pub(crate) fn is_table(&self) -> bool {
         self.format.as_ref().is_ok_and(|it| it.is_table())
     }
+
+    /// A file that something names and that is not there.
+    pub(crate) fn missing(path: PathBuf, name: String, reason: String, cells: Cells) -> Self {
+        Self {
+            file: FileSpec { path, size_bytes: 0, is_gzip: false, is_text_only: false },
+            split: splits::of_folders(&folders_of(&name)).map(|split| (split.to_owned(), None)),
+            name,
+            format: Err(reason),
+            is_split_given: false,
+            label: None,
+            cells,
+            beside: Vec::new(),
+            parent: None,
+        }
+    }
+
+    /// What its samples are, where that does not depend on columns.
+    pub(crate) fn modality(&self) -> Option<Modality> {
+        self.format.as_ref().ok().and_then(|it| it.modality())
+    }
+}
+
+/// How to look for files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    /// The format of all files.
+    pub(crate) forced: Option<&'static dyn Format>,
+    /// Whether columns of texts were named, so that images are not wanted.
+    pub(crate) is_text_only: bool,
 }
 
 /// Finds the files of all inputs, in reading order, and says what was inferred.
 ///
 /// # Errors
 /// When a path is missing or a folder holds nothing to read.
-pub(crate) fn find(
-    inputs: &[Input],
-    forced: Option<&'static dyn Format>,
-) -> Result<(Vec<Found>, Vec<String>), ReadError> {
+pub(crate) fn find(inputs: &[Input], search: Search) -> Result<(Vec<Found>, Vec<String>), ReadError> {
     let mut found = Vec::new();
     let mut notes = Vec::new();
     for input in inputs {
         let metadata = fs::metadata(&input.path).map_err(|error| inaccessible(&input.path, error))?;
         let mut files = if metadata.is_dir() {
-            folder(&input.path, forced, &mut notes)?
+            folder::folder(&input.path, search, &mut notes)?
         } else if metadata.is_file() {
-            vec![single(&input.path, metadata.len(), forced, &mut notes)]
+            vec![single(&input.path, metadata.len(), search, &mut notes)]
         } else {
             return Err(ReadError::NotAFile { path: input.path.clone() });
         };
@@ -80,10 +112,10 @@ fn inaccessible(path: &Path, source: io::Error) -> ReadError {
 }
 
 /// A file that was given by its own path.
-fn single(path: &Path, size_bytes: u64, forced: Option<&'static dyn Format>, notes: &mut Vec<String>) -> Found {
+fn single(path: &Path, size_bytes: u64, search: Search, notes: &mut Vec<String>) -> Found {
     let head = Head::read(path).map_err(|error| formats::io_reason(&error));
     let is_gzip = head.as_ref().is_ok_and(|it| it.is_gzip);
-    let detected = head.and_then(|head| match forced {
+    let detected = head.and_then(|head| match search.forced {
         Some(format) => Ok((format, "given".to_owned())),
         None => formats::detect(&head),
     });
@@ -92,283 +124,32 @@ fn single(path: &Path, size_bytes: u64, forced: Option<&'static dyn Format>, not
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Found {
-        file: FileSpec { path: path.to_owned(), size_bytes, is_gzip },
-        split: splits::of_path(&[&name]).map(|split| (split, None)),
+        file: FileSpec { path: path.to_owned(), size_bytes, is_gzip, is_text_only: search.is_text_only },
+        split: split_of(&[&name]).map(|split| (split, None)),
         name,
         format: detected.map(|(format, _)| format),
         is_split_given: false,
         label: None,
+        cells: Cells::default(),
+        beside: idx::labels_beside(path).into_iter().collect(),
         parent: None,
     }
 }
 
-/// Something found in a folder.
-struct Entry {
-    path: PathBuf,
-    /// Relative to the root, `/` between components.
-    name: String,
-    size_bytes: u64,
-    /// Why it cannot be read, where that is known already.
-    problem: Option<String>,
+/// The folders that lead to a file.
+fn folders_of(name: &str) -> Vec<&str> {
+    let mut components: Vec<&str> = name.split('/').collect();
+    components.pop();
+    components
 }
 
-impl Entry {
-    fn components(&self) -> Vec<&str> {
-        self.name.split('/').collect()
-    }
-
-    fn extension(&self) -> String {
-        formats::extension(&self.path)
-    }
+/// The split that a path shows; MNIST calls its test files `t10k`.
+fn split_of(components: &[&str]) -> Option<String> {
+    let is_mnist_test = |name: &&str| name.starts_with("t10k-");
+    splits::of_path(components).or_else(|| components.last().filter(|it| is_mnist_test(it)).map(|_| "test".to_owned()))
 }
 
-/// What in a folder is not read.
-#[derive(Default)]
-struct LeftOut {
-    hidden: usize,
-    linked_folders: usize,
-    audits: usize,
-    about: Vec<String>,
-    binary: Vec<String>,
-    other: Vec<String>,
-}
-
-/// What the beginning of an entry shows.
-struct Look {
-    entry: Entry,
-    head: Result<(Result<&'static dyn Format, String>, Traits), String>,
-}
-
-#[derive(Clone, Copy)]
-struct Traits {
-    is_table: bool,
-    is_binary: bool,
-    is_gzip: bool,
-}
-
-/// The files of a folder: its tables, or else its text files.
-fn folder(root: &Path, forced: Option<&'static dyn Format>, notes: &mut Vec<String>) -> Result<Vec<Found>, ReadError> {
-    let mut left_out = LeftOut::default();
-    let entries = list(root, &mut left_out)?;
-    let n_entries = entries.len();
-    let looks: Vec<Look> = entries.into_par_iter().map(look).collect();
-    let (found, what) = match forced {
-        Some(format) => (forced_files(looks, format, &mut left_out), format!("read as {} (given)", format.id())),
-        None if looks.iter().any(Look::is_table) => tables(looks, &mut left_out),
-        None => (text_files(looks, &mut left_out), "read as text-files (one sample a file: it holds no tables)".into()),
-    };
-    if found.is_empty() {
-        let looked_for = match forced {
-            Some(format) => format!("looked for {}", format.summary()),
-            None => "looked for tables (.parquet .jsonl .ndjson .csv .tsv) and text files".to_owned(),
-        };
-        let there = match n_entries {
-            0 => "found no file".to_owned(),
-            n => format!("found {}, all of them binary or of another kind", count(n, "file", "files")),
-        };
-        let what = format!("{looked_for}, {there}");
-        return Err(ReadError::NothingToRead { path: root.to_owned(), what, found_files: n_entries != 0 });
-    }
-    notes.push(format!("`{}`: {} {what}", root.display(), count(found.len(), "file", "files")));
-    left_out.note(root, notes);
-    Ok(found)
-}
-
-impl Look {
-    fn is_table(&self) -> bool {
-        match &self.head {
-            Ok((_, traits)) => traits.is_table,
-            // A file that cannot be opened is what its name says.
-            Err(_) => {
-                let extension = self.entry.extension();
-                extension != "json" && formats::by_extension(&extension).is_some_and(Format::is_table)
-            }
-        }
-    }
-
-    fn found(self, format: Result<&'static dyn Format, String>) -> Found {
-        let is_gzip = self.head.as_ref().is_ok_and(|(_, traits)| traits.is_gzip);
-        let split = splits::of_path(&self.entry.components()).map(|split| (split, None));
-        Found {
-            file: FileSpec { path: self.entry.path, size_bytes: self.entry.size_bytes, is_gzip },
-            name: self.entry.name,
-            format,
-            split,
-            is_split_given: false,
-            label: None,
-            parent: None,
-        }
-    }
-}
-
-fn look(entry: Entry) -> Look {
-    let head = match &entry.problem {
-        Some(problem) => Err(problem.clone()),
-        None => Head::read(&entry.path).map_err(|error| formats::io_reason(&error)),
-    };
-    let head = head.map(|head| {
-        let is_table = formats::table_in_folder(&head);
-        let traits = Traits { is_table, is_binary: head.is_binary(), is_gzip: head.is_gzip };
-        let format = if is_table { formats::detect(&head).map(|(format, _)| format) } else { Err(String::new()) };
-        (format, traits)
-    });
-    Look { entry, head }
-}
-
-fn tables(looks: Vec<Look>, left_out: &mut LeftOut) -> (Vec<Found>, String) {
-    let mut found = Vec::new();
-    let mut by_format: BTreeMap<&str, usize> = BTreeMap::new();
-    for look in looks {
-        if !look.is_table() {
-            left_out.other.push(look.entry.name);
-            continue;
-        }
-        let format = match &look.head {
-            Ok((format, _)) => format.clone(),
-            Err(reason) => Err(reason.clone()),
-        };
-        *by_format.entry(format.as_ref().map_or("nothing", |it| it.id())).or_default() += 1;
-        found.push(look.found(format));
-    }
-    let counts: Vec<_> = by_format.iter().map(|(id, n)| format!("{n} as {id}")).collect();
-    (found, format!("read by content and extension ({})", counts.join(", ")))
-}
-
-fn text_files(looks: Vec<Look>, left_out: &mut LeftOut) -> Vec<Found> {
-    let is_text = |it: &Look| !matches!(&it.head, Ok((_, traits)) if traits.is_binary || traits.is_gzip);
-    let (texts, binary): (Vec<_>, Vec<_>) = looks.into_iter().partition(is_text);
-    left_out.binary.extend(binary.into_iter().map(|it| it.entry.name));
-    // A word like "test" in the name of a single text is no split, unless every name has one.
-    let is_named = |it: &Look| splits::of_path(&it.entry.components()).is_some();
-    let are_all_named = texts.iter().all(is_named);
-    let found = texts.into_iter().map(|look| {
-        let components = look.entry.components();
-        let folders = &components[..components.len() - 1];
-        let classes: Vec<_> = folders.iter().filter(|it| !splits::is_split_folder(it)).collect();
-        let parent = classes.last().map(|it| ((**it).to_owned(), classes.len()));
-        let split = splits::of_folders(folders).map(|split| (split.to_owned(), None));
-        let format = match &look.head {
-            Ok(_) => Ok(formats::TEXT_FILES),
-            Err(reason) => Err(reason.clone()),
-        };
-        let mut found = look.found(format);
-        found.parent = Some(parent.unwrap_or_default());
-        if !are_all_named {
-            found.split = split;
-        }
-        found
-    });
-    found.collect()
-}
-
-fn forced_files(looks: Vec<Look>, format: &'static dyn Format, left_out: &mut LeftOut) -> Vec<Found> {
-    if format.id() == formats::TEXT_FILES.id() {
-        return text_files(looks, left_out);
-    }
-    let fits = |it: &Look| format.extensions().contains(&it.entry.extension().as_str());
-    let any_fits = looks.iter().any(fits);
-    let (chosen, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|it| !any_fits || fits(it));
-    left_out.other.extend(others.into_iter().map(|it| it.entry.name));
-    let found = chosen.into_iter().map(|look| {
-        let format = match &look.head {
-            Ok(_) => Ok(format),
-            Err(reason) => Err(reason.clone()),
-        };
-        look.found(format)
-    });
-    found.collect()
-}
-
-/// Lists a folder and all below it, sorted by the bytes of the names.
-fn list(root: &Path, left_out: &mut LeftOut) -> Result<Vec<Entry>, ReadError> {
-    let mut entries = Vec::new();
-    let mut folders = vec![(root.to_owned(), String::new())];
-    while let Some((folder, prefix)) = folders.pop() {
-        let listed = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(error) if prefix.is_empty() => return Err(inaccessible(root, error)),
-            Err(error) => {
-                let name = prefix.trim_end_matches('/').to_owned();
-                let problem = Some(formats::io_reason(&error).replace("file", "folder"));
-                entries.push(Entry { path: folder, name, size_bytes: 0, problem });
-                continue;
-            }
-        };
-        let names: BTreeSet<_> = listed.iter().map(fs::DirEntry::file_name).collect();
-        if !prefix.is_empty()
-            && ["audit.json", "samples.parquet"].iter().all(|it| names.contains(it.as_ref() as &std::ffi::OsStr))
-        {
-            left_out.audits += 1;
-            continue;
-        }
-        for entry in listed {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let (path, relative) = (entry.path(), format!("{prefix}{name}"));
-            let is_link = entry.file_type().is_ok_and(|it| it.is_symlink());
-            match fs::metadata(&path) {
-                _ if name.starts_with('.') => left_out.hidden += 1,
-                Ok(it) if it.is_dir() && is_link => left_out.linked_folders += 1,
-                Ok(it) if it.is_dir() && name == "tamis-out" => left_out.audits += 1,
-                Ok(it) if it.is_dir() => folders.push((path, format!("{relative}/"))),
-                Ok(it) if it.is_file() => {
-                    entries.push(Entry { path, name: relative, size_bytes: it.len(), problem: None });
-                }
-                Ok(_) => left_out.other.push(relative),
-                Err(error) => {
-                    let problem = Some(formats::io_reason(&error));
-                    entries.push(Entry { path, name: relative, size_bytes: 0, problem });
-                }
-            }
-        }
-    }
-    entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-    if entries.iter().any(|it| !is_about(&it.name)) {
-        let (about, kept): (Vec<_>, Vec<_>) = entries.into_iter().partition(|it| is_about(&it.name));
-        left_out.about.extend(about.into_iter().map(|it| it.name));
-        return Ok(kept);
-    }
-    Ok(entries)
-}
-
-/// Whether a file is about the dataset and no part of it.
-///
-/// The names are those of `datasets/data_files.py` (`FILES_TO_IGNORE`), and the license at the top.
-fn is_about(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let ignored = [
-        "README.md",
-        "config.json",
-        "dataset_info.json",
-        "dataset_infos.json",
-        "dummy_data.zip",
-        "dataset_dict.json",
-        "state.json",
-    ];
-    ignored.contains(&file) || file == name && (name.starts_with("LICENSE") || name == "README")
-}
-
-impl LeftOut {
-    fn note(&self, root: &Path, notes: &mut Vec<String>) {
-        let mut note = |names: &[String], why: &str| {
-            if !names.is_empty() {
-                let n = count(names.len(), "file", "files");
-                notes.push(format!("`{}`: {n} left out, {why}: {}", root.display(), some(names)));
-            }
-        };
-        note(&self.about, "about the data");
-        note(&self.binary, "binary");
-        note(&self.other, "no tables of these formats");
-        for (n, what) in [(self.hidden, "hidden"), (self.linked_folders, "links to folders"), (self.audits, "audits")] {
-            if 0 < n {
-                let n = count(n, "entry", "entries");
-                notes.push(format!("`{}`: {n} left out, {what}", root.display()));
-            }
-        }
-    }
-}
-
-/// Takes the folders of text files as labels: more than one name, all files equally deep.
+/// Takes the folders of single files as labels: more than one name, all files equally deep, no metadata.
 ///
 /// The rule is that of Hugging Face's `ImageFolder` (`folder_based_builder.py`).
 fn label_by_folder(found: &mut [Found], notes: &mut Vec<String>) {

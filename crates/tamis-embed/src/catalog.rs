@@ -22,9 +22,11 @@ impl CatalogEntry {
     }
 }
 
-/// Every model that tamis knows by name; the first is the default for text.
-pub static CATALOG: &[CatalogEntry] =
-    &[CatalogEntry { id: "all-minilm-l6-v2", toml: include_str!("../../../models/all-minilm-l6-v2/model.toml") }];
+/// Every model that tamis knows by name; the first of each modality is the default.
+pub static CATALOG: &[CatalogEntry] = &[
+    CatalogEntry { id: "all-minilm-l6-v2", toml: include_str!("../../../models/all-minilm-l6-v2/model.toml") },
+    CatalogEntry { id: "mobilenet-v2", toml: include_str!("../../../models/mobilenet-v2/model.toml") },
+];
 
 #[cfg(test)]
 mod tests {

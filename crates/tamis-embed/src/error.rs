@@ -95,4 +95,18 @@ pub enum EmbedError {
         /// What candle said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A picture has not the size of the others in the call.
+    #[error("image {index} of the batch has {width} x {height} pixels in {n_bytes} bytes; expected {expected}")]
+    ImageSize {
+        /// Index in the call.
+        index: usize,
+        /// Its columns.
+        width: u32,
+        /// Its rows.
+        height: u32,
+        /// How many bytes its pixels are.
+        n_bytes: usize,
+        /// What would be right.
+        expected: String,
+    },
 }

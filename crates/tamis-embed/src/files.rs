@@ -42,6 +42,20 @@ impl ModelFiles {
         }
     }
 
+    /// Hash of the files that say how the weights are used: the configuration of the layers and the tokenizer.
+    ///
+    /// # Errors
+    /// When one is there and cannot be read.
+    pub fn settings_blake3(&self) -> Result<String, ModelError> {
+        let mut hasher = blake3::Hasher::new();
+        for name in ["config.json", "tokenizer.json"] {
+            let bytes = self.read(name)?.unwrap_or_default();
+            // With its length before it, no file can take bytes from the next.
+            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
     /// Bytes of a file that must be there.
     pub(crate) fn require(&self, file: &str, expected: &str) -> Result<Cow<'static, [u8]>, ModelError> {
         self.read(file)?.ok_or_else(|| ModelError::MissingFile {

@@ -1,15 +1,16 @@
-//! From text to unit vectors: manifests, weights, tokenizing, encoders, batching.
+//! From texts and pictures to vectors: manifests, weights, tokenizing, encoders, batching.
 //!
 //! [`TextModel::load`] takes the files of a model (a folder in hub layout, or bytes that the binary carries) and
-//! [`TextModel::embed`] turns texts into vectors. In between:
+//! [`TextModel::embed`] turns texts into vectors; [`ImageModel`] does the same for pictures. In between:
 //!
-//! 1. [`manifest`] says what the files mean: architecture, pooling, longest input. It is read from `model.toml`, or
-//!    inferred from the model's own files where there is none. [`catalog`] lists the models that tamis knows by name.
+//! 1. [`manifest`] says what the files mean: modality, architecture, input. It is read from `model.toml`, or inferred
+//!    from the model's own files where there is none. [`catalog`] lists the models that tamis knows by name.
 //! 2. `weights` reads safetensors in every number type that models come in, our own int8 layout among them.
 //! 3. `tokens` tokenizes on all cores, never more of a text than the model reads.
-//! 4. [`encoders`] holds one forward pass per architecture over *packed* tokens: the texts of a batch stand one after
-//!    the other without padding, so nothing is computed for padding, no mask exists that could overflow, and no row
-//!    depends on its batch-mates.
+//! 4. [`encoders`] holds one forward pass per architecture. Texts are *packed*: the tokens of a batch stand one text
+//!    after the other without padding, so nothing is computed for padding, no mask exists that could overflow, and no
+//!    row depends on its batch-mates. Pictures of a batch have one size.
+//! 5. `kernels` and `convolution` are what the encoders of texts and of pictures are made of.
 //!
 //! A row's vector is bit-identical whatever its batch, its order and the number of threads. No candle type leaves this
 //! crate.
@@ -26,13 +27,18 @@ mod tokens;
 
 mod kernels;
 
+mod convolution;
+
 pub mod encoders;
 
-mod model;
+mod text_model;
+
+mod image_model;
 
 mod error;
 
 pub use error::{EmbedError, ModelError};
 pub use files::ModelFiles;
-pub use manifest::Manifest;
-pub use model::{Encoded, TextModel};
+pub use image_model::ImageModel;
+pub use manifest::{Manifest, modality};
+pub use text_model::{Encoded, TextModel};

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
-use crate::{EmbedError, Manifest, ModelError, ModelFiles};
+use crate::{EmbedError, ModelError, ModelFiles};
 
 /// Bytes of a text that are looked at first, per token that the model reads: English WordPiece tokens are 4 to 5 bytes
 /// long, so one look suffices for nearly every text, and a 10 MB text costs no more than a page.
@@ -12,7 +12,7 @@ const BYTES_PER_TOKEN: usize = 16;
 /// The tokens of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tokens {
-    /// Ids with the special tokens around them; at most the manifest's `max_tokens`.
+    /// Ids with the special tokens around them; at most `max_tokens` of the manifest.
     pub(crate) ids: Vec<u32>,
     /// Whether the text goes on after them.
     pub(crate) truncated: bool,
@@ -25,20 +25,20 @@ pub(crate) struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Loads `tokenizer.json`.
-    pub(crate) fn load(files: &ModelFiles, manifest: &Manifest) -> Result<Self, ModelError> {
+    /// Loads `tokenizer.json`, for texts of at most `max_tokens`.
+    pub(crate) fn load(files: &ModelFiles, max_tokens: usize) -> Result<Self, ModelError> {
         let file = "tokenizer.json";
         let bytes = files.require(file, "the tokenizer in the format of the Hugging Face tokenizers library")?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| files.malformed(file, error))?;
         let truncation = TruncationParams {
             direction: TruncationDirection::Right,
-            max_length: manifest.max_tokens,
+            max_length: max_tokens,
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| files.malformed(file, error))?;
         tokenizer.with_padding(None);
-        Ok(Self { tokenizer, max_tokens: manifest.max_tokens })
+        Ok(Self { tokenizer, max_tokens })
     }
 
     /// Tokenizes `texts`, in order.

@@ -40,6 +40,11 @@ impl<'a> Weights<'a> {
         self
     }
 
+    /// Whether there is a tensor `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(&format!("{}{name}", self.prefix)).is_ok()
+    }
+
     /// The tensor `name` as f32, if it has the expected shape.
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let values = self.values(name, shape)?;

@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tamis_core::{Evidence, Finding, IdentityLevel, Report, SampleId, State, Value};
+use tamis_core::{
+    Contents, Evidence, Finding, IdentityLevel, ImageFacts, ImageSource, Report, SampleId, State, TextSource, Value,
+};
 
 use crate::{prose, snippet};
 
@@ -44,6 +46,13 @@ pub(crate) enum Passage {
         text: String,
         /// Size of the whole text, where only a part is shown.
         cut_from: Option<u64>,
+    },
+    /// A picture.
+    Picture {
+        /// What is known of it.
+        facts: ImageFacts,
+        /// A small version as a PNG or JPEG file; `None` on one line, and where it can no longer be read back.
+        thumbnail: Option<Vec<u8>>,
     },
     /// It has the same bytes as a sample shown before, by its index.
     SameAs(usize),
@@ -107,8 +116,34 @@ impl<'a> Exhibit<'a> {
         Self { n_hidden: all.len() - samples.len(), samples, rest, message: &finding.message }
     }
 
-    /// Reads the texts of the samples shown, one entry for each.
+    /// Reads the content of the samples shown, one entry for each.
     pub(crate) fn passages(&self, report: &Report<'_>, layout: Layout) -> Vec<Passage> {
+        match report.contents {
+            Contents::Texts(texts) => self.texts(report, texts, layout),
+            Contents::Images(images) => {
+                self.samples.iter().map(|it| self.picture(report, images, layout, it.id)).collect()
+            }
+        }
+    }
+
+    fn picture(&self, report: &Report<'_>, images: &dyn ImageSource, layout: Layout, id: SampleId) -> Passage {
+        if let Some(instead) = self.unreadable(report, id) {
+            return instead;
+        }
+        match images.facts(id) {
+            // A report about data that has gone in the meantime is still a report.
+            Some(facts) => {
+                let thumbnail = match layout {
+                    Layout::Line { .. } => None,
+                    Layout::Block { .. } => images.thumbnail(id).unwrap_or(None),
+                };
+                Passage::Picture { facts: facts.clone(), thumbnail }
+            }
+            None => Passage::Nothing("not readable".to_owned()),
+        }
+    }
+
+    fn texts(&self, report: &Report<'_>, source: &dyn TextSource, layout: Layout) -> Vec<Passage> {
         let (max_chars, tidy): (usize, fn(&str) -> String) = match layout {
             Layout::Line { max_chars } => (max_chars, snippet::one_line),
             Layout::Block { max_chars } => (max_chars, snippet::lines),
@@ -117,7 +152,7 @@ impl<'a> Exhibit<'a> {
         let mut passages = Vec::new();
         let mut texts = Vec::new();
         for idx in 0..self.samples.len() {
-            match self.raw(report, idx, max_bytes) {
+            match self.raw(report, source, idx, max_bytes) {
                 Ok(text) => {
                     texts.push(tidy(&text));
                     passages.push(None);
@@ -130,7 +165,7 @@ impl<'a> Exhibit<'a> {
         let passage = |(sample, instead): (&Exhibited, Option<Passage>)| {
             instead.unwrap_or_else(|| {
                 let excerpt = excerpts.next().expect("because every sample with a text has an excerpt");
-                let size = report.texts.text_bytes(sample.id);
+                let size = source.text_bytes(sample.id);
                 let is_whole = excerpt.from_start && excerpt.to_end && size <= max_bytes as u64;
                 let text = match layout {
                     Layout::Line { .. } => snippet::visible(&excerpt.text),
@@ -143,17 +178,16 @@ impl<'a> Exhibit<'a> {
     }
 
     /// The text of a sample shown, or what to say instead.
-    fn raw(&self, report: &Report<'_>, idx: usize, max_bytes: usize) -> Result<String, Passage> {
+    fn raw(
+        &self,
+        report: &Report<'_>,
+        source: &dyn TextSource,
+        idx: usize,
+        max_bytes: usize,
+    ) -> Result<String, Passage> {
         let id = self.samples[idx].id;
-        match &report.dataset.sample(id).state {
-            State::Unreadable(reason) if self.message.contains(reason.as_str()) => {
-                return Err(Passage::Nothing("not readable".to_owned()));
-            }
-            State::Unreadable(reason) => {
-                return Err(Passage::Nothing(format!("not readable: {}", snippet::visible(reason))));
-            }
-            State::Empty => return Err(Passage::Nothing("nothing but white space".to_owned())),
-            State::Ok => {}
+        if let Some(instead) = self.unreadable(report, id) {
+            return Err(instead);
         }
         let digest = |id| report.fingerprints.digest(id, IdentityLevel::Bytes);
         let is_twin = |other: &Exhibited| digest(other.id).is_some() && digest(other.id) == digest(id);
@@ -161,7 +195,21 @@ impl<'a> Exhibit<'a> {
             return Err(Passage::SameAs(twin));
         }
         // A report about data that has gone in the meantime is still a report.
-        report.texts.text(id, max_bytes).map_err(|_| Passage::Nothing("can no longer be read back".to_owned()))
+        source.text(id, max_bytes).map_err(|_| Passage::Nothing("can no longer be read back".to_owned()))
+    }
+}
+
+impl Exhibit<'_> {
+    /// What to say of a sample that has nothing to show.
+    fn unreadable(&self, report: &Report<'_>, id: SampleId) -> Option<Passage> {
+        match &report.dataset.sample(id).state {
+            State::Unreadable(reason) if self.message.contains(reason.as_str()) => {
+                Some(Passage::Nothing("not readable".to_owned()))
+            }
+            State::Unreadable(reason) => Some(Passage::Nothing(format!("not readable: {}", snippet::visible(reason)))),
+            State::Empty => Some(Passage::Nothing("nothing but white space".to_owned())),
+            State::Ok => None,
+        }
     }
 }
 

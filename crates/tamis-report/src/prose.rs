@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use tamis_core::report::wilson_interval;
-use tamis_core::{CheckResult, Dataset, Finding, SampleId, Severity, SplitId, Suggestion, Value};
+use tamis_core::{CheckResult, Dataset, Finding, ImageFacts, SampleId, Severity, SplitId, Suggestion, Value};
 
 use crate::snippet::visible;
 
@@ -204,8 +204,15 @@ pub(crate) fn threshold(result: &CheckResult) -> Option<String> {
 
 /// The further counts of a check: `groups 3, redundant 5`; empty where there are none.
 pub(crate) fn facts(result: &CheckResult) -> String {
-    let fact = |(name, n): &(&'static str, usize)| format!("{} {}", words(name), count(*n));
+    let fact = |(name, n): &(std::borrow::Cow<'static, str>, usize)| format!("{} {}", words(name), count(*n));
     result.facts.iter().map(fact).collect::<Vec<_>>().join(", ")
+}
+
+/// What a picture is: size, mode and kind of file.
+pub(crate) fn picture(facts: &ImageFacts) -> String {
+    let ImageFacts { width, height, mode, format, .. } = facts;
+    let note = facts.note.as_ref().map_or_else(String::new, |note| format!(", {}", visible(note)));
+    format!("{width} × {height}, {}, {format}{note}", mode.id())
 }
 
 /// Upper-cases the first letter.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use tamis_core::{
-    CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Dataset, DatasetBuilder, DeviceFacts, Digest,
-    Evidence, Finding, Fingerprints, InputFile, LabelId, ModelFacts, Origin, Outcome, Report, Sample, SampleId,
-    Severity, StageTime, State, Suggestion, TextSource, Value, text,
+    CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts,
+    Digest, Evidence, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts, ModelInput, Origin, Outcome,
+    Report, Sample, SampleId, Severity, StageTime, State, Suggestion, TextSource, Value, text,
 };
 
 use crate::{RenderOptions, find};
@@ -97,7 +97,7 @@ impl Fixture {
                 "Took `body` for the text: it is the longest column of strings. Choose another with --text.".to_owned(),
             ],
             dataset: &self.dataset,
-            texts: &self.texts,
+            contents: Contents::Texts(&self.texts),
             fingerprints: &self.fingerprints,
             families: &[],
             pairs: Vec::new(),
@@ -106,12 +106,13 @@ impl Fixture {
                 revision: Some("c9745ed1d9f2".to_owned()),
                 weights_blake3: "5f".repeat(32),
                 dim: 384,
-                max_tokens: 256,
+                input: ModelInput::Tokens(256),
             }),
             device: Some(DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
             seed: 0,
             checks: &self.checks,
             timing: &self.timing,
+            outputs: &[],
             out: PathBuf::from("tamis-out"),
         }
     }
@@ -121,7 +122,7 @@ fn data() -> (Dataset, Fingerprints, Texts) {
     let mut builder = DatasetBuilder::new();
     let file = |name: &str| InputFile { path: name.into(), size_bytes: 2_048, blake3: Some("ab".repeat(32)) };
     let files = [builder.add_file(file("mail/train.jsonl")), builder.add_file(file("mail/test.jsonl"))];
-    let mut fingerprints = Fingerprints::default();
+    let mut fingerprints = Fingerprints::new(Modality::Text);
     let mut texts = Vec::new();
     for (row, (split, label, text)) in (1_u64..).zip(rows()) {
         let state = match text.as_deref() {
@@ -131,7 +132,7 @@ fn data() -> (Dataset, Fingerprints, Texts) {
         };
         let digest = |text: &str| Digest(*blake3::hash(text.as_bytes()).as_bytes());
         let all = |text: &String| [text.clone(), text::fold(text), text::alphanumeric(text)].map(|it| digest(&it));
-        fingerprints.push(text.as_ref().map(all));
+        fingerprints.push(text.as_ref().map(all).as_ref().map(<[_; 3]>::as_slice));
         texts.push(text.unwrap_or_default());
         let (file, row) = if split == "train" { (files[0], row) } else { (files[1], row - 8) };
         let (split, label) = (builder.split(split, None), label.map(|it| builder.label(it)));
@@ -301,7 +302,7 @@ fn with_threshold(mut check: CheckReport, threshold: f64, source: &str) -> Check
     if let Outcome::Ran(result) = &mut check.outcome {
         result.threshold = Some(threshold);
         result.threshold_source = source.to_owned();
-        result.facts = vec![("pairs", 1)];
+        result.facts = vec![("pairs".into(), 1)];
         result.notes = vec!["Texts over 256 tokens were compared by their first 256 tokens.".to_owned()];
     }
     check

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Finds duplicates, leaks, wrong labels and outliers, and writes a report.
     Audit(AuditArgs),
-    /// Embeds texts and writes their vectors as .npy.
+    /// Embeds texts or images and writes their vectors as .npy.
     Embed(EmbedArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
@@ -46,6 +46,9 @@ pub(crate) struct ReadArgs {
     /// Column that is the text; several are joined by a line break.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub(crate) text: Vec<String>,
+    /// Column that is the image, or its path relative to the table.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "text")]
+    pub(crate) image: Option<String>,
     /// Column that is the label.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
@@ -110,6 +113,12 @@ pub(crate) struct AuditArgs {
     /// Says what an audit would read, do and cost, and writes nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// For tests: stops for good at the n-th point at which a crash must do no harm.
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) failpoint: Option<u64>,
+    /// For tests: samples that are read and committed at once.
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) window: Option<usize>,
 }
 
 /// Arguments of `tamis embed`.
@@ -117,9 +126,13 @@ pub(crate) struct AuditArgs {
 pub(crate) struct EmbedArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// File for the vectors: f32, shape (samples, dim), in reading order; NaN where a sample has no text.
+    /// File for the vectors: f32, shape (samples, dim), in reading order; NaN where a sample has no vector.
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) out: PathBuf,
+    /// Leaves the vectors as the model gives them but for their length; without it those of a model whose vectors crowd
+    /// are centered, as an audit compares them.
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// Arguments of `tamis explain`.

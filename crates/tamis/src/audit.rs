@@ -1,18 +1,23 @@
 //! One audit from paths to a report.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, DeviceFacts, Evidence, IdentityGroups, IdentityLevel, Need, Outcome, Progress,
-    Report, SampleId, Severity, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, DeviceFacts, Evidence, IdentityGroups, InputFile, Modality, Need, Outcome,
+    Progress, Report, SampleId, Severity, SplitRole, StageTime, Value,
 };
+use tamis_data::atomic::Commits;
+use tamis_data::store::{Store, StoreError};
 use tamis_data::{Input, ReadOptions, Reader};
-use tamis_embed::{ModelFiles, TextModel};
 
-use crate::ingest::{IngestError, Ingested, ingest};
+use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
 use crate::joins::{Joined, Joins};
+use crate::kept::StoreShelf;
+use crate::model::{Model, UnfitModel};
+use crate::models::{self, NoSuchModel};
 
 /// What to audit and how; the meaning of every flag and key of the configuration, resolved.
 #[derive(Debug)]
@@ -23,10 +28,8 @@ pub struct AuditOptions {
     pub read: ReadOptions,
     /// Where the record goes.
     pub out: PathBuf,
-    /// Name of the model, as it was given.
-    pub model_name: String,
-    /// Its files.
-    pub model: ModelFiles,
+    /// Name of the model; `None` for the one that is bundled for the samples.
+    pub model: Option<String>,
     /// Checks with their options, in registry order.
     pub checks: Vec<Box<dyn Check>>,
     /// The run's seed.
@@ -37,6 +40,10 @@ pub struct AuditOptions {
     pub config_file: Option<PathBuf>,
     /// The command line, for the record.
     pub command: Vec<String>,
+    /// How much is read and committed at once.
+    pub window: WindowSize,
+    /// Writes all files of the record and of the store.
+    pub commits: Arc<Commits>,
 }
 
 /// An audit that could not be done.
@@ -48,7 +55,16 @@ pub enum AuditError {
     Ingest(#[from] IngestError),
     /// The model cannot be used.
     #[error("cannot load the model")]
-    Model(#[from] tamis_embed::ModelError),
+    Model(#[from] UnfitModel),
+    /// There is no such model.
+    #[error(transparent)]
+    NoSuchModel(#[from] NoSuchModel),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A content cannot be read back.
+    #[error(transparent)]
+    Content(#[from] tamis_core::ContentError),
     /// The folder for the record cannot be made.
     #[error("cannot make the folder {path}")]
     Out {
@@ -72,12 +88,16 @@ pub struct Audit {
     families: Vec<SampleId>,
     joined: Joined,
     checks: Vec<CheckReport>,
-    model: Option<TextModel>,
+    model: Option<Model>,
     config: Evidence,
     command: Vec<String>,
     seed: u64,
     timing: Vec<StageTime>,
     out: PathBuf,
+    outputs: Vec<InputFile>,
+    commits: Arc<Commits>,
+    /// Holds the lock on the folder until everything is written.
+    _store: Store,
 }
 
 /// Reads, embeds, joins and checks.
@@ -85,55 +105,103 @@ pub struct Audit {
 /// # Errors
 /// When nothing can be read, the model cannot be used, or a resource is exhausted. Bad rows are findings, and a check that
 /// fails is an outcome.
+///
+/// # Panics
+/// When a modality has no level of identity: a bug.
 pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, AuditError> {
     let config = effective_config(&options);
     let reader = Reader::open(&options.inputs, &options.read)?;
     std::fs::create_dir_all(&options.out).map_err(|source| AuditError::Out { path: options.out.clone(), source })?;
+    let store = open_store(&options)?;
     let mut watch = Stopwatch::default();
     let needs: Vec<Need> = options.checks.iter().flat_map(|check| check.needs()).collect();
-    let model = match needs.contains(&Need::Embeddings) {
-        true => Some(watch.time("load model", || (1, TextModel::load(&options.model)))?),
+    let model = match needs.iter().any(needs_vectors) {
+        true => Some(watch.time("load model", || (1, load(&options, &reader)))?),
         false => None,
     };
-    let ingested = ingest(reader, model.as_ref(), &options.out, progress)?;
-    let n = ingested.dataset.len();
-    watch.add("read", n, ingested.read_time.as_secs_f64());
-    if model.is_some() {
-        watch.add("embed", ingested.n_embedded, ingested.embed_time.as_secs_f64());
+    let modality = reader.modality();
+    let mut ingested = ingest(reader, model.as_ref(), &store, options.window, progress)?;
+    if let Some(model) = &model {
+        let centered = ingested.embeddings.map(|it| model.center(it)).transpose();
+        ingested.embeddings = centered.map_err(IngestError::from)?;
     }
-    let identity = watch
-        .time("group", || (n, IdentityLevel::ALL.map(|level| ingested.fingerprints.groups(&ingested.dataset, level))));
-    let families = families(n, &identity[2]);
+    let n = ingested.dataset.len();
+    watch.add_ingested(&ingested, model.is_some());
+    let identity = watch.time("group", || (n, ingested.fingerprints.all_groups(&ingested.dataset)));
+    let widest = identity.last().expect("because every modality has a level");
+    let families = families(n, widest);
     let lacks = Lacks::of(&ingested);
     let runnable = options.checks.iter().filter(|check| lacks.reason(&***check).is_none());
     let needs: Vec<Need> = runnable.flat_map(|check| check.needs()).collect();
     let joined = match (&ingested.embeddings, &model) {
-        (Some(embeddings), Some(model)) => watch.time("join", || {
+        (Some(embeddings), Some(model)) => {
             let joins = Joins {
                 dataset: &ingested.dataset,
-                identity: &identity[2],
+                identity: widest,
                 embeddings,
+                vectors_id: ingested.vectors_id,
                 manifest: model.manifest(),
+                modality,
+                store: &store,
                 progress,
             };
-            (n, joins.run(&needs))
-        }),
+            let started = Instant::now();
+            let joined = joins.run(&needs)?;
+            let reused = if joined.is_reused { n } else { 0 };
+            watch.add("join", Tally { done: n - reused, reused }, started.elapsed().as_secs_f64());
+            joined
+        }
         _ => Joined::default(),
     };
+    let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
     let task = progress.begin("checking", Some(options.checks.len() as u64), "checks");
     let mut checks = Vec::new();
     for check in &options.checks {
         let outcome = match lacks.reason(&**check) {
             Some(reason) => Outcome::Skipped(reason),
             None => watch.time(&format!("check {}", check.info().id), || {
-                (n, run_check(&**check, &ingested, &identity, &joined, options.seed))
+                (n, run_check(&**check, &ingested, &identity, &joined, options.seed, &shelf))
             }),
         };
         checks.push(CheckReport { info: check.info(), outcome });
         task.advance(1);
     }
-    let (command, seed, out) = (options.command, options.seed, options.out);
-    Ok(Audit { ingested, families, joined, checks, model, config, command, seed, timing: watch.stages, out })
+    Ok(Audit {
+        ingested,
+        families,
+        joined,
+        checks,
+        model,
+        config,
+        command: options.command,
+        seed: options.seed,
+        timing: watch.stages,
+        out: options.out,
+        outputs: Vec::new(),
+        commits: options.commits,
+        _store: store,
+    })
+}
+
+/// Opens the store of the record; its lock is the lock on the folder.
+fn open_store(options: &AuditOptions) -> Result<Store, StoreError> {
+    let store = Store::open(&options.out.join("store"), Arc::clone(&options.commits))?;
+    if !store.is_locked() {
+        let out = options.out.display();
+        tracing::warn!("`{out}` is on a file system without locks: see to it that no other run writes there");
+    }
+    Ok(store)
+}
+
+/// Whether a need takes vectors, and so a model.
+pub(crate) fn needs_vectors(need: &Need) -> bool {
+    matches!(need, Need::Embeddings | Need::Neighbors(_) | Need::Pairs { .. })
+}
+
+/// The model that was named, or the one bundled for the samples.
+pub(crate) fn load(options: &AuditOptions, reader: &Reader) -> Result<Model, AuditError> {
+    let files = models::find(options.model.as_deref().unwrap_or(models::default_for(reader.modality())))?;
+    Ok(Model::load(&files, reader.modality(), reader.typical_side())?)
 }
 
 impl Audit {
@@ -146,17 +214,28 @@ impl Audit {
             config: self.config.clone(),
             notes: self.ingested.notes.clone(),
             dataset: &self.ingested.dataset,
-            texts: &self.ingested.texts,
+            contents: self.ingested.stored.contents(),
             fingerprints: &self.ingested.fingerprints,
             families: &self.families,
             pairs: self.joined.pairs.iter().map(|(_, _, pairs)| pairs).collect(),
-            model: self.model.as_ref().map(TextModel::facts),
+            model: self.model.as_ref().map(Model::facts),
             device: self.model.as_ref().map(|_| DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
             seed: self.seed,
             checks: &self.checks,
             timing: &self.timing,
+            outputs: &self.outputs,
             out: self.out.clone(),
         }
+    }
+
+    /// Writes the files of the record.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    /// Names the files that were written.
+    pub fn set_outputs(&mut self, outputs: Vec<InputFile>) {
+        self.outputs = outputs;
     }
 
     /// Seconds per stage, to which writing is added.
@@ -189,13 +268,14 @@ pub(crate) struct Lacks {
     labels: Option<String>,
     splits: Option<String>,
     embeddings: Option<String>,
+    modality: Modality,
 }
 
 impl Lacks {
     pub(crate) fn of(ingested: &Ingested) -> Self {
         let dataset = &ingested.dataset;
         let labels = match dataset.label_names() {
-            [] => Some("the samples have no labels (name a column with --label)".to_owned()),
+            [] => Some("the samples have no labels (name a column with --label, or let folders name them)".to_owned()),
             [only] => Some(format!("all labeled samples have the same label, `{only}`")),
             _ => None,
         };
@@ -209,8 +289,10 @@ impl Lacks {
                 "there is no split to be evaluated on beside one to train on: {names} (use --train PATH --test PATH)"
             )
         });
-        let embeddings = ingested.embeddings.is_none().then(|| "no sample has a text".to_owned());
-        Self { labels, splits, embeddings }
+        let modality = ingested.stored.contents().modality();
+        let noun = modality.noun();
+        let embeddings = ingested.embeddings.is_none().then(|| format!("no sample has a readable {noun}"));
+        Self { labels, splits, embeddings, modality }
     }
 
     /// Takes it that there will be vectors.
@@ -221,6 +303,8 @@ impl Lacks {
     /// Why `check` cannot run, if so.
     pub(crate) fn reason(&self, check: &dyn Check) -> Option<String> {
         let lack = |need: Need| match need {
+            Need::Modality(wanted) => (wanted != self.modality)
+                .then(|| format!("it looks at {}, and the samples are {}", wanted.nouns(), self.modality.nouns())),
             Need::Labels => self.labels.clone(),
             Need::Splits => self.splits.clone(),
             Need::Embeddings | Need::Neighbors(_) | Need::Pairs { .. } => self.embeddings.clone(),
@@ -233,12 +317,13 @@ impl Lacks {
 fn run_check(
     check: &dyn Check,
     ingested: &Ingested,
-    identity: &[IdentityGroups; 3],
+    identity: &[IdentityGroups],
     joined: &Joined,
     seed: u64,
+    shelf: &StoreShelf<'_>,
 ) -> Outcome {
     let seed = derive_seed(seed, check.info().id);
-    let mut cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, identity, seed);
+    let mut cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, identity, seed).with_shelf(shelf);
     for need in check.needs() {
         match need {
             Need::Embeddings => {
@@ -297,10 +382,11 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("inputs", inputs.collect::<Vec<_>>())
         .with("from", or_guessed(&options.read.from))
         .with("text", text)
+        .with("image", or_guessed(&options.read.image))
         .with("label", or_guessed(&options.read.label))
         .with("split", or_guessed(&options.read.split))
         .with("id", or_guessed(&options.read.id))
-        .with("model", options.model_name.as_str())
+        .with("model", options.model.as_deref().unwrap_or("the bundled one"))
         .with("fail_on", options.fail_on.id())
         .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))
         .with("checks", checks.collect::<Vec<_>>())
@@ -316,13 +402,26 @@ impl Stopwatch {
     /// Runs `work`, which also says how many items went through.
     fn time<T>(&mut self, stage: &str, work: impl FnOnce() -> (usize, T)) -> T {
         let started = Instant::now();
-        let (rows, result) = work();
-        self.add(stage, rows, started.elapsed().as_secs_f64());
+        let (done, result) = work();
+        self.add(stage, Tally { done, reused: 0 }, started.elapsed().as_secs_f64());
         result
     }
 
-    fn add(&mut self, stage: &str, rows: usize, seconds: f64) {
-        tracing::info!("{stage}: {rows} in {seconds:.3} s");
-        self.stages.push(StageTime { stage: stage.to_owned(), rows, seconds, reused: 0 });
+    /// The stages of the one pass over the data.
+    fn add_ingested(&mut self, it: &Ingested, is_embedded: bool) {
+        let reading = match it.stored.contents().modality() {
+            Modality::Text => "read",
+            Modality::Image => "decode",
+        };
+        self.add(reading, it.decoded, it.read_time.as_secs_f64());
+        if is_embedded {
+            self.add("embed", it.embedded, it.embed_time.as_secs_f64());
+        }
+        self.add("store", Tally { done: it.dataset.len(), reused: 0 }, it.store_time.as_secs_f64());
+    }
+
+    fn add(&mut self, stage: &str, Tally { done, reused }: Tally, seconds: f64) {
+        tracing::info!("{stage}: {done} in {seconds:.3} s, {reused} from the store");
+        self.stages.push(StageTime { stage: stage.to_owned(), rows: done, seconds, reused });
     }
 }

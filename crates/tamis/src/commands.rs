@@ -57,7 +57,8 @@ fn read_options(args: &ReadArgs, file: &FileConfig) -> ReadOptions {
     let over = |flag: &Option<String>, file: &Option<String>| flag.clone().or_else(|| file.clone());
     ReadOptions {
         from: over(&args.from, &file.from),
-        text: if args.text.is_empty() { file.text.clone() } else { args.text.clone() },
+        text: if args.text.is_empty() && args.image.is_none() { file.text.clone() } else { args.text.clone() },
+        image: over(&args.image, &file.image),
         label: over(&args.label, &file.label),
         split: over(&args.split, &file.split),
         id: over(&args.id, &file.id),
@@ -75,8 +76,7 @@ fn set_threads(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<()> {
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }
 
-/// The model's name: flag, file, default.
-fn model_name(args: &ReadArgs, file: &FileConfig) -> String {
-    let named = args.model.clone().or_else(|| file.model.clone());
-    named.unwrap_or_else(|| tamis::models::DEFAULT_TEXT_MODEL.to_owned())
+/// The model's name: flag, file, or none.
+fn model_name(args: &ReadArgs, file: &FileConfig) -> Option<String> {
+    args.model.clone().or_else(|| file.model.clone())
 }

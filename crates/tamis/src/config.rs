@@ -18,6 +18,8 @@ pub struct FileConfig {
     pub from: Option<String>,
     /// As `--text`.
     pub text: Vec<String>,
+    /// As `--image`.
+    pub image: Option<String>,
     /// As `--label`.
     pub label: Option<String>,
     /// As `--split`.

@@ -1,18 +1,17 @@
 //! What an audit would cost, measured on a few texts instead of guessed.
 
-use std::path::Path;
 use std::time::Instant;
 
-use tamis_core::{Dataset, IdentityLevel, Need, NoProgress, Progress, SampleId, TextSource as _};
+use tamis_core::{Contents, Dataset, NoProgress, Pixels, Progress, SampleId};
 use tamis_data::Reader;
-use tamis_embed::TextModel;
+use tamis_data::store::Store;
 
-use crate::audit::{AuditError, AuditOptions, Lacks};
-use crate::config;
-use crate::ingest::{IngestError, ingest};
+use crate::audit::{self, AuditError, AuditOptions, Lacks};
+use crate::ingest::{IngestError, Ingested, ingest};
+use crate::model::Model;
 
-/// Texts that are embedded to learn the speed, spread evenly over the data.
-const PROBE_TEXTS: usize = 64;
+/// Texts that are embedded to learn the speed, spread evenly over the data; or images, which are all alike to a model.
+const PROBES: usize = 64;
 
 /// Vectors whose product is timed to learn the speed of joins.
 const PROBE_ROWS: usize = 1024;
@@ -22,7 +21,7 @@ const PROBE_ROWS: usize = 1024;
 pub struct DryRun {
     /// Samples, readable or not.
     pub n_samples: usize,
-    /// Distinct texts to embed.
+    /// Distinct texts or images to embed.
     pub n_distinct: usize,
     /// What the reader inferred.
     pub notes: Vec<String>,
@@ -34,40 +33,33 @@ pub struct DryRun {
     pub join_seconds: Option<f64>,
     /// Estimated memory.
     pub memory_bytes: u64,
-    /// Estimated disk space of the scratch file, which is gone at the end.
-    pub scratch_bytes: u64,
+    /// Estimated disk space of the store.
+    pub store_bytes: u64,
     /// Each check and, where it would be skipped, why.
     pub checks: Vec<(&'static str, Option<String>)>,
 }
 
-/// Reads everything, embeds a few texts and estimates the rest. Leaves nothing behind.
+/// Reads everything into `store`, embeds a few texts and estimates the rest.
 ///
 /// # Errors
 /// As [`crate::audit::run`].
-pub fn dry_run(options: &AuditOptions, progress: &dyn Progress) -> Result<DryRun, AuditError> {
+pub fn dry_run(options: &AuditOptions, store: &Store, progress: &dyn Progress) -> Result<DryRun, AuditError> {
     let reader = Reader::open(&options.inputs, &options.read)?;
-    let scratch = config::scratch_dir();
+    let needs_model = options.checks.iter().any(|check| check.needs().iter().any(audit::needs_vectors));
+    let model = if needs_model { Some(audit::load(options, &reader)?) } else { None };
     let started = Instant::now();
-    let ingested = ingest(reader, None, &scratch, progress)?;
+    let ingested = ingest(reader, None, store, options.window, progress)?;
     let read_seconds = started.elapsed().as_secs_f64();
-    let groups = ingested.fingerprints.groups(&ingested.dataset, IdentityLevel::Bytes);
-    let distinct = ingested.dataset.ids().filter(|id| groups.leader(*id) == *id);
+    let groups = ingested.fingerprints.groups(&ingested.dataset, ingested.fingerprints.levels()[0]);
     let n_distinct = groups.n_distinct();
     let mut lacks = Lacks::of(&ingested);
     if 0 < n_distinct {
         lacks.assume_embeddings();
     }
-    let needs_model = options.checks.iter().any(|check| check.needs().contains(&Need::Embeddings));
-    let model = if needs_model { Some(TextModel::load(&options.model)?) } else { None };
     let dim = model.as_ref().map_or(0, |model| model.manifest().dim);
     let embed_seconds = match &model {
         None => None,
-        Some(model) => {
-            let texts = probe(&ingested, &scratch)?;
-            let started = Instant::now();
-            model.embed(&texts, &NoProgress).map_err(IngestError::from)?;
-            Some(started.elapsed().as_secs_f64() * ratio(n_distinct, texts.len()))
-        }
+        Some(model) => Some(embed_seconds(model, &ingested)? * ratio(n_distinct, PROBES.min(n_distinct))),
     };
     let n = ingested.dataset.len();
     Ok(DryRun {
@@ -77,21 +69,33 @@ pub fn dry_run(options: &AuditOptions, progress: &dyn Progress) -> Result<DryRun
         embed_seconds,
         join_seconds: model.map(|_| join_seconds(n_distinct, dim)),
         memory_bytes: memory_bytes(&ingested.dataset, n_distinct, dim),
-        scratch_bytes: distinct.map(|id| ingested.texts.text_bytes(id)).sum(),
+        store_bytes: store.size_bytes() + (4 * dim * n_distinct) as u64,
         checks: options.checks.iter().map(|check| (check.info().id, lacks.reason(&**check))).collect(),
         notes: ingested.notes,
     })
 }
 
-/// Some texts, evenly spread over the data.
-fn probe(ingested: &crate::ingest::Ingested, scratch: &Path) -> Result<Vec<String>, IngestError> {
+/// Seconds that some contents take, evenly spread over the data. Images are stood in for by grey ones.
+fn embed_seconds(model: &Model, ingested: &Ingested) -> Result<f64, AuditError> {
     let ok: Vec<SampleId> = ingested.dataset.ok_ids().collect();
-    let step = (ok.len() / PROBE_TEXTS).max(1);
-    let read = |id: &SampleId| {
-        let text = ingested.texts.text(*id, 1 << 16);
-        text.map_err(|error| IngestError::Scratch { dir: scratch.to_owned(), source: error.source })
-    };
-    ok.iter().step_by(step).take(PROBE_TEXTS).map(read).collect()
+    let ids = ok.iter().step_by((ok.len() / PROBES).max(1)).take(PROBES);
+    let started;
+    match (ingested.stored.contents(), model.input()) {
+        (Contents::Images(_), Some(input)) => {
+            let side = input.side;
+            let image = Pixels { width: side, height: side, rgb: vec![128; 3 * side as usize * side as usize] };
+            started = Instant::now();
+            model.embed_images(&vec![&image; ids.len()], &NoProgress).map_err(IngestError::from)?;
+        }
+        (Contents::Texts(source), _) => {
+            let texts: Vec<String> = ids.map(|id| source.text(*id, 1 << 16)).collect::<Result<_, _>>()?;
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            started = Instant::now();
+            model.embed_texts(&texts, &NoProgress).map_err(IngestError::from)?;
+        }
+        (Contents::Images(_), None) => return Ok(0.0),
+    }
+    Ok(started.elapsed().as_secs_f64())
 }
 
 /// Two self-joins (pairs and neighbors; the half that symmetry saves goes into selecting) at the speed of one small

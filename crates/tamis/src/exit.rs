@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use tamis::audit::AuditError;
 use tamis::config::ConfigError;
 use tamis::ingest::IngestError;
+use tamis::model::UnfitModel;
 use tamis::models::NoSuchModel;
 use tamis_data::ReadError;
+use tamis_data::store::StoreError;
 use tamis_report::RenderError;
 
 /// The exit codes.
@@ -21,6 +23,8 @@ pub(crate) enum ExitStatus {
     Usage = 2,
     /// Nothing to audit, unreadable input, a check that failed, or a resource that is not there.
     Failed = 3,
+    /// Ended by ctrl-C or a request to terminate: 128 and the number of SIGINT, as shells have it.
+    Interrupted = 130,
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -62,6 +66,9 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Usage>()
         || cause.is::<ConfigError>()
         || cause.is::<NoSuchModel>()
+        || matches!(cause.downcast_ref(), Some(AuditError::NoSuchModel(_)))
+        || matches!(cause.downcast_ref(), Some(AuditError::Model(UnfitModel::Modality { .. })))
+        || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
         || read_error(cause).is_some_and(ReadError::is_usage)
 }
 
@@ -76,16 +83,26 @@ fn read_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Re
     cause.downcast_ref()
 }
 
+/// The error of the store, also where transparent errors stand around it.
+fn store_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreError> {
+    if let Some(AuditError::Store(error) | AuditError::Ingest(IngestError::Store(error))) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(IngestError::Store(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    cause.downcast_ref()
+}
+
 fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = read_error(cause) {
         return error.hint();
     }
+    if let Some(error) = store_error(cause) {
+        return error.hint();
+    }
     match cause.downcast_ref()? {
         AuditError::Out { .. } => Some("name another folder with --out DIR".to_owned()),
-        AuditError::Ingest(IngestError::Scratch { .. }) => Some(
-            "the texts are kept on disk during the run: free some space or name another folder with --out DIR"
-                .to_owned(),
-        ),
         _ => None,
     }
 }

@@ -1,20 +1,72 @@
-//! Reading and embedding in one pass: every text is read, hashed and embedded once.
+//! Reading and embedding in one pass: every content is read, decoded and embedded once, in this run or an earlier one.
+//!
+//! What one content gives (the text itself, or what is known of an image and its small versions; and its vector) goes into
+//! the store under the hash of its bytes, window by window. A run that comes after takes it from there: that is how an
+//! interrupted run goes on, and why an edited dataset costs no more than what was edited.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
-use tamis_core::{Dataset, Digest, Embeddings, Fingerprints, Progress, Task};
-use tamis_data::{Reader, TextStore, Window};
-use tamis_embed::{EmbedError, TextModel};
+use tamis_core::{
+    Contents, Dataset, DegenerateRow, Digest, Embeddings, Fingerprints, ImageFacts, Modality, Pixels, Progress, Task,
+};
+use tamis_data::image::{ImageRecord, thumbnail_of};
+use tamis_data::store::codec::{bytes_to_f32s, f32s_to_bytes};
+use tamis_data::store::{Producer, Store, StoreError, Table};
+use tamis_data::{Images, ReadContent, ReadError, Reader, StoredImages, StoredTexts, Window};
+use tamis_embed::EmbedError;
 
-/// Most samples of one window: enough for batches of texts of equal length on many cores.
-const WINDOW_SAMPLES: usize = 4096;
+use crate::model::Model;
 
-/// Most bytes of one window, one text aside.
-const WINDOW_BYTES: usize = 32 << 20;
+/// Raised when a decode gives something else than before, so that records of an older version are not taken up.
+const RECORD_VERSION: &str = "1";
+
+/// How much is read, embedded and committed at once: what a crash may cost. No result depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowSize {
+    /// Most samples, where they are texts.
+    pub texts: usize,
+    /// Most samples, where they are images: some seconds of work for one core.
+    pub images: usize,
+    /// Most bytes, one sample aside.
+    pub bytes: usize,
+}
+
+impl Default for WindowSize {
+    fn default() -> Self {
+        Self { texts: 1024, images: 256, bytes: 32 << 20 }
+    }
+}
+
+/// Done now, and taken from the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Done in this run.
+    pub done: usize,
+    /// Done in an earlier one.
+    pub reused: usize,
+}
+
+/// The content of a dataset, in the store.
+#[derive(Debug)]
+pub enum Stored {
+    /// Texts.
+    Texts(StoredTexts),
+    /// Images.
+    Images(StoredImages),
+}
+
+impl Stored {
+    /// Lends it.
+    #[must_use]
+    pub fn contents(&self) -> Contents<'_> {
+        match self {
+            Self::Texts(texts) => Contents::Texts(texts),
+            Self::Images(images) => Contents::Images(images),
+        }
+    }
+}
 
 /// What one pass over the data leaves.
 #[derive(Debug)]
@@ -25,16 +77,22 @@ pub struct Ingested {
     pub notes: Vec<String>,
     /// Hashes of all samples.
     pub fingerprints: Fingerprints,
-    /// The texts, on disk.
-    pub texts: TextStore,
-    /// The vectors; `None` where no model was given or no sample has a text.
+    /// The content of all samples.
+    pub stored: Stored,
+    /// The vectors; `None` where no model was given or no sample has a content that can be embedded.
     pub embeddings: Option<Embeddings>,
-    /// Distinct texts embedded.
-    pub n_embedded: usize,
+    /// Distinguishes these vectors from all others: a hash of who made them and of which contents.
+    pub vectors_id: Digest,
+    /// Contents decoded: images, or all texts, which are read again in every run.
+    pub decoded: Tally,
+    /// Distinct contents embedded.
+    pub embedded: Tally,
     /// Time spent reading, decoding and hashing.
     pub read_time: Duration,
     /// Time spent tokenizing and embedding.
     pub embed_time: Duration,
+    /// Time spent writing to the store and reading from it.
+    pub store_time: Duration,
 }
 
 /// A pass that could not be finished.
@@ -43,77 +101,53 @@ pub struct Ingested {
 pub enum IngestError {
     /// The data could not be read.
     #[error(transparent)]
-    Read(#[from] tamis_data::ReadError),
+    Read(#[from] ReadError),
     /// The model failed.
     #[error("cannot embed")]
     Embed(#[from] EmbedError),
     /// A vector came out zero or not finite.
     #[error("the model gave a vector that cannot be used")]
-    Degenerate(#[from] tamis_core::DegenerateRow),
-    /// The scratch file for texts could not be written.
-    #[error("cannot keep texts in {dir}")]
-    Scratch {
-        /// Folder of the scratch file.
-        dir: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Degenerate(#[from] DegenerateRow),
+    /// The store could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// Reads all of `reader` and embeds each distinct text with `model`, if there is one.
+/// Reads all of `reader` and embeds each distinct content with `model`, if there is one.
 ///
-/// Texts go to a scratch file in `scratch` that nobody else can open. Memory: the metadata and hashes of all samples, one
-/// vector per distinct text, and one window.
+/// Memory: the metadata and hashes of all samples, one vector per distinct content, and one window.
 ///
 /// # Errors
-/// When the data ends without one readable sample, the model fails, or the scratch file cannot be written.
+/// When the data ends without one readable sample, the model fails, or the store cannot be used.
 ///
 /// # Panics
 /// When the model gives vectors of another length than it says: a bug.
 pub fn ingest(
     mut reader: Reader,
-    model: Option<&TextModel>,
-    scratch: &std::path::Path,
+    model: Option<&Model>,
+    store: &Store,
+    window: WindowSize,
     progress: &dyn Progress,
 ) -> Result<Ingested, IngestError> {
-    let disk = |source| IngestError::Scratch { dir: scratch.to_owned(), source };
-    let mut pass = Pass {
-        texts: TextStore::new(scratch).map_err(disk)?,
-        fingerprints: Fingerprints::default(),
-        first_of: HashMap::new(),
-        rows: Vec::new(),
-        row_of: Vec::new(),
-        truncated: Vec::new(),
-        embed_time: Duration::ZERO,
+    let modality = reader.modality();
+    let mut pass = Pass::new(modality, model, store)?;
+    let stage = if model.is_some() { "reading and embedding" } else { "reading" };
+    let task = progress.begin(stage, None, modality.nouns());
+    let max_samples = match modality {
+        Modality::Text => window.texts,
+        Modality::Image => window.images,
     };
-    let started = Instant::now();
-    let task = progress.begin(if model.is_some() { "reading and embedding" } else { "reading" }, None, "texts");
-    while let Some(window) = reader.next_window(WINDOW_SAMPLES, WINDOW_BYTES)? {
+    let input = model.and_then(Model::input);
+    loop {
+        let started = Instant::now();
+        let is_known = |content: &Digest| pass.is_known(content);
+        let read = reader.next_window(max_samples, window.bytes, Images { input, is_known: &is_known })?;
+        pass.read_time += started.elapsed();
+        let Some(window) = read else { break };
         task.expect(expected(&reader));
-        pass.keep(&window).map_err(disk)?;
-        pass.embed(&window, model, &*task)?;
+        pass.take(window, &*task)?;
     }
-    let read_time = started.elapsed().saturating_sub(pass.embed_time);
-    let (dataset, notes) = reader.finish();
-    let n_embedded = pass.truncated.len();
-    let embeddings = match model {
-        Some(model) if 0 < n_embedded => {
-            let rows = Array2::from_shape_vec((n_embedded, model.manifest().dim), pass.rows)
-                .expect("because every text gave one vector of the model's dimension");
-            Some(Embeddings::new(rows, pass.row_of, pass.truncated)?)
-        }
-        _ => None,
-    };
-    Ok(Ingested {
-        dataset,
-        notes,
-        fingerprints: pass.fingerprints,
-        texts: pass.texts,
-        embeddings,
-        n_embedded,
-        read_time,
-        embed_time: pass.embed_time,
-    })
+    pass.finish(reader)
 }
 
 /// Samples there will be in all, if the rest of the bytes holds as many as those so far.
@@ -124,67 +158,245 @@ fn expected(reader: &Reader) -> u64 {
 }
 
 /// What grows during the pass.
-struct Pass {
-    texts: TextStore,
+struct Pass<'a> {
+    modality: Modality,
+    model: Option<&'a Model>,
+    /// What a content is: its text, or what is known of the image.
+    records: Table,
+    /// A byte that says whether the content was cut, and the vector, by content.
+    vectors: Option<Table>,
     fingerprints: Fingerprints,
-    /// The first sample of each content, by the hash of its bytes.
-    first_of: HashMap<Digest, tamis_core::SampleId>,
-    /// Vectors of distinct texts, one after the other.
-    rows: Vec<f32>,
+    /// What is kept of each sample under which hash; `None` where it could not be read.
+    contents: Vec<Option<Digest>>,
+    facts: Vec<Option<ImageFacts>>,
+    /// The row of each content.
+    row_by_content: HashMap<Digest, usize>,
     row_of: Vec<Option<usize>>,
+    /// Vectors, one after the other.
+    rows: Vec<f32>,
     truncated: Vec<bool>,
+    decoded: Tally,
+    embedded: Tally,
+    read_time: Duration,
     embed_time: Duration,
+    store_time: Duration,
 }
 
-impl Pass {
-    /// Stores hashes and texts of a window; a text that was there before is not stored again.
-    fn keep(&mut self, window: &Window) -> io::Result<()> {
-        let mut texts = window.texts.iter().peekable();
-        for (id, digests) in (window.first.0..).map(tamis_core::SampleId).zip(&window.fingerprints) {
-            self.fingerprints.push(*digests);
-            match texts.next_if(|text| text.id == id) {
-                None => self.texts.push(None)?,
-                Some(text) => match self.first_of.get(&text.digests[0]) {
-                    Some(first) => self.texts.share(*first),
-                    None => {
-                        self.texts.push(Some(&text.text))?;
-                        self.first_of.insert(text.digests[0], id);
+/// A content that has no vector yet.
+enum Fresh {
+    Text(String),
+    Image(Pixels),
+}
+
+impl<'a> Pass<'a> {
+    fn new(modality: Modality, model: Option<&'a Model>, store: &Store) -> Result<Self, StoreError> {
+        let started = Instant::now();
+        let records = store.table(&Producer::new(modality.id(), &[("version", RECORD_VERSION)]))?;
+        let vectors = model.map(|model| store.table(&model.producer())).transpose()?;
+        let n_damaged = records.damaged() + vectors.as_ref().map_or(0, Table::damaged);
+        if 0 < n_damaged {
+            tracing::warn!("{n_damaged} damaged files of the store were removed; what they held is computed again");
+        }
+        Ok(Self {
+            modality,
+            model,
+            records,
+            vectors,
+            fingerprints: Fingerprints::new(modality),
+            contents: Vec::new(),
+            facts: Vec::new(),
+            row_by_content: HashMap::new(),
+            row_of: Vec::new(),
+            rows: Vec::new(),
+            truncated: Vec::new(),
+            decoded: Tally::default(),
+            embedded: Tally::default(),
+            read_time: Duration::ZERO,
+            embed_time: Duration::ZERO,
+            store_time: started.elapsed(),
+        })
+    }
+
+    /// Whether an image need not be decoded.
+    fn is_known(&self, content: &Digest) -> bool {
+        self.records.contains(content) && self.vectors.as_ref().is_none_or(|vectors| vectors.contains(content))
+    }
+
+    /// Takes a window in: hashes and records first, then vectors.
+    fn take(&mut self, window: Window, task: &dyn Task) -> Result<(), IngestError> {
+        let n = window.contents.len();
+        let mut new_records: Vec<(Digest, Vec<u8>)> = Vec::new();
+        let mut fresh: Vec<(Digest, Fresh)> = Vec::new();
+        for content in window.contents {
+            let Some(content) = content else {
+                self.push(None, None, None);
+                continue;
+            };
+            let bytes = content.bytes();
+            match content {
+                ReadContent::Text { text, digests, is_empty } => {
+                    self.push((!is_empty).then_some(bytes), Some(&digests), None);
+                    self.decoded.done += 1;
+                    if !is_empty {
+                        if !self.records.contains(&bytes) {
+                            new_records.push((bytes, text.clone().into_bytes()));
+                        }
+                        fresh.push((bytes, Fresh::Text(text)));
                     }
-                },
+                }
+                ReadContent::Image { decoded: Some(decoded), .. } => {
+                    self.push(Some(bytes), Some(&[bytes, decoded.pixels]), Some(decoded.facts.clone()));
+                    self.decoded.done += 1;
+                    new_records.push((bytes, decoded.to_record()));
+                    fresh.extend(decoded.input.map(|pixels| (bytes, Fresh::Image(pixels))));
+                }
+                ReadContent::Image { decoded: None, .. } => {
+                    let record = self.record(&bytes)?;
+                    self.push(Some(bytes), Some(&[bytes, record.pixels]), Some(record.facts));
+                    self.decoded.reused += 1;
+                }
             }
         }
+        let started = Instant::now();
+        let records: Vec<_> = new_records.iter().map(|(content, record)| (*content, record.as_slice())).collect();
+        self.records.add(&records)?;
+        self.store_time += started.elapsed();
+        let first = self.contents.len() - n;
+        let n_embedded = self.embed(fresh, task)?;
+        self.place(first)?;
+        task.advance((n - n_embedded) as u64);
         Ok(())
     }
 
-    /// Embeds the texts of a window that are the first of their content.
-    fn embed(&mut self, window: &Window, model: Option<&TextModel>, task: &dyn Task) -> Result<(), EmbedError> {
+    fn push(&mut self, content: Option<Digest>, digests: Option<&[Digest]>, facts: Option<ImageFacts>) {
+        self.contents.push(content);
+        self.fingerprints.push(digests);
+        if self.modality == Modality::Image {
+            self.facts.push(facts);
+        }
+    }
+
+    /// What an earlier run, or an earlier window, knows of an image.
+    fn record(&mut self, content: &Digest) -> Result<ImageRecord, StoreError> {
         let started = Instant::now();
-        let Some(model) = model else {
-            task.advance(window.fingerprints.len() as u64);
-            return Ok(());
-        };
-        let (new, seen): (Vec<_>, Vec<_>) =
-            window.texts.iter().partition(|text| self.first_of.get(&text.digests[0]) == Some(&text.id));
-        let texts: Vec<&str> = new.iter().map(|text| text.text.as_str()).collect();
-        let encoded = model.embed(&texts, task)?;
-        tracing::debug!(
-            "window from {}: {} samples, {} new texts",
-            window.first.0,
-            window.fingerprints.len(),
-            new.len()
-        );
-        self.row_of.resize(window.first.idx() + window.fingerprints.len(), None);
-        for (i, text) in new.iter().enumerate() {
-            self.row_of[text.id.idx()] = Some(self.truncated.len() + i);
+        let record = self.records.get(content)?;
+        self.store_time += started.elapsed();
+        record.and_then(|it| ImageRecord::parse(&it)).ok_or_else(|| self.records.invalid())
+    }
+
+    /// Embeds and commits what has no vector yet; returns how many contents that were.
+    fn embed(&mut self, fresh: Vec<(Digest, Fresh)>, task: &dyn Task) -> Result<usize, IngestError> {
+        let (Some(model), Some(vectors)) = (self.model, &mut self.vectors) else { return Ok(0) };
+        let mut seen = std::collections::HashSet::new();
+        let is_new = |(content, _): &(Digest, Fresh)| !vectors.contains(content) && seen.insert(*content);
+        let fresh: Vec<_> = fresh.into_iter().filter(is_new).collect();
+        if fresh.is_empty() {
+            return Ok(0);
         }
-        self.rows.extend(encoded.rows);
-        self.truncated.extend(encoded.truncated);
-        for text in &seen {
-            let first = self.first_of[&text.digests[0]];
-            self.row_of[text.id.idx()] = self.row_of[first.idx()];
-        }
-        task.advance((window.fingerprints.len() - new.len()) as u64);
+        let started = Instant::now();
+        let (rows, truncated) = embed(model, &fresh, task)?;
         self.embed_time += started.elapsed();
+        let started = Instant::now();
+        let record = |(row, cut): (ndarray::ArrayView1<'_, f32>, &bool)| {
+            let mut record = vec![u8::from(*cut)];
+            record.extend(f32s_to_bytes(&row.to_vec()));
+            record
+        };
+        let records: Vec<Vec<u8>> = rows.rows().into_iter().zip(&truncated).map(record).collect();
+        let records: Vec<_> =
+            fresh.iter().map(|(content, _)| *content).zip(records.iter().map(Vec::as_slice)).collect();
+        vectors.add(&records)?;
+        self.store_time += started.elapsed();
+        self.embedded.done += fresh.len();
+        Ok(fresh.len())
+    }
+
+    /// Gives the samples from `first` on the rows of their contents.
+    fn place(&mut self, first: usize) -> Result<(), IngestError> {
+        let started = Instant::now();
+        for content in &self.contents[first..] {
+            let (Some(content), Some(vectors)) = (content, &self.vectors) else {
+                self.row_of.push(None);
+                continue;
+            };
+            if let Some(row) = self.row_by_content.get(content) {
+                self.row_of.push(Some(*row));
+                continue;
+            }
+            let record = vectors.get(content)?.unwrap_or_default();
+            let vector = record.split_first().and_then(|(cut, rest)| Some((*cut != 0, bytes_to_f32s(rest)?)));
+            let (cut, vector) = vector.ok_or_else(|| vectors.invalid())?;
+            let row = self.truncated.len();
+            self.rows.extend(vector);
+            self.truncated.push(cut);
+            self.row_by_content.insert(*content, row);
+            self.row_of.push(Some(row));
+        }
+        self.store_time += started.elapsed();
         Ok(())
     }
+
+    fn finish(self, reader: Reader) -> Result<Ingested, IngestError> {
+        let (dataset, mut notes) = reader.finish();
+        notes.extend(notes_on(&self.facts));
+        let n_rows = self.truncated.len();
+        let mut id = blake3::Hasher::new();
+        let mut embedded = self.embedded;
+        let embeddings = match self.model {
+            Some(model) if 0 < n_rows => {
+                embedded.reused = n_rows - embedded.done;
+                id.update(&model.producer().id().0).update(&model.center_weight().to_le_bytes());
+                for content in self.contents.iter().flatten() {
+                    id.update(&content.0);
+                }
+                let dim = model.manifest().dim;
+                let rows = Array2::from_shape_vec((n_rows, dim), self.rows)
+                    .expect("because every content gave one vector of the model's dimension");
+                Some(Embeddings::new(rows, self.row_of, self.truncated)?)
+            }
+            _ => None,
+        };
+        let stored = match self.modality {
+            Modality::Text => Stored::Texts(StoredTexts::new(self.records, self.contents)),
+            Modality::Image => Stored::Images(StoredImages::new(self.records, self.contents, self.facts, thumbnail_of)),
+        };
+        Ok(Ingested {
+            dataset,
+            notes,
+            fingerprints: self.fingerprints,
+            stored,
+            embeddings,
+            vectors_id: Digest(*id.finalize().as_bytes()),
+            decoded: self.decoded,
+            embedded,
+            read_time: self.read_time,
+            embed_time: self.embed_time,
+            store_time: self.store_time,
+        })
+    }
+}
+
+/// What a reader should know of the images as a whole.
+fn notes_on(facts: &[Option<ImageFacts>]) -> Option<String> {
+    let mut notes = facts.iter().flatten().filter_map(|it| it.note.as_deref());
+    let first = notes.next()?;
+    let n = 1 + notes.count();
+    let images = if n == 1 { "image was" } else { "images were" };
+    Some(format!("{n} {images} read in part, the first one: {first}"))
+}
+
+/// Vectors of contents of one kind, shape `(contents, dim)`, and which of them were cut.
+fn embed(model: &Model, fresh: &[(Digest, Fresh)], task: &dyn Task) -> Result<(Array2<f32>, Vec<bool>), EmbedError> {
+    let texts: Vec<&str> = fresh
+        .iter()
+        .filter_map(|(_, it)| if let Fresh::Text(text) = it { Some(text.as_str()) } else { None })
+        .collect();
+    if !texts.is_empty() {
+        let encoded = model.embed_texts(&texts, task)?;
+        return Ok((encoded.rows, encoded.truncated));
+    }
+    let images: Vec<&Pixels> =
+        fresh.iter().filter_map(|(_, it)| if let Fresh::Image(pixels) = it { Some(pixels) } else { None }).collect();
+    let rows = model.embed_images(&images, task)?;
+    Ok((rows, vec![false; images.len()]))
 }

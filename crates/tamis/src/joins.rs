@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{
-    Dataset, Embeddings, IdentityGroups, Need, NeighborGraph, Pair, PairKind, PairSearch, PairSet, Progress, SampleId,
-    SplitId, Star,
+    Dataset, Digest, Embeddings, IdentityGroups, Modality, Need, NeighborGraph, Pair, PairKind, PairSearch, PairSet,
+    Progress, SampleId, SplitId, Star,
 };
+use tamis_data::store::{Store, StoreError};
 use tamis_embed::Manifest;
 use tamis_neighbors::{JoinOptions, RowPairs};
+
+use crate::kept::{Key, keep};
 
 /// The threshold for models that nobody has measured one for: the strictest that is in wide use.
 const UNMEASURED_MIN_COSINE: f32 = 0.95;
@@ -20,6 +23,8 @@ pub(crate) struct Joined {
     pub(crate) neighbors: Option<NeighborGraph>,
     /// By the search and the minimum asked for.
     pub(crate) pairs: Vec<(PairSearch, Option<f32>, PairSet)>,
+    /// Whether all of it was in the store.
+    pub(crate) is_reused: bool,
 }
 
 /// What the joins run on.
@@ -29,28 +34,36 @@ pub(crate) struct Joins<'a> {
     /// Identity groups at the widest level: pairs are between them.
     pub(crate) identity: &'a IdentityGroups,
     pub(crate) embeddings: &'a Embeddings,
+    /// Distinguishes the vectors from all others.
+    pub(crate) vectors_id: Digest,
     pub(crate) manifest: &'a Manifest,
+    pub(crate) modality: Modality,
+    pub(crate) store: &'a Store,
     pub(crate) progress: &'a dyn Progress,
 }
 
 impl Joins<'_> {
     /// Runs the joins that `needs` ask for, each once.
-    pub(crate) fn run(&self, needs: &[Need]) -> Joined {
-        let mut joined = Joined::default();
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub(crate) fn run(&self, needs: &[Need]) -> Result<Joined, StoreError> {
+        let mut joined = Joined { is_reused: true, ..Joined::default() };
         for need in needs {
             match need {
                 Need::Pairs { search, min } if !joined.pairs.iter().any(|it| (it.0, it.1) == (*search, *min)) => {
-                    joined.pairs.push((*search, *min, self.pairs(*search, *min)));
+                    let pairs = self.pairs(*search, *min, &mut joined.is_reused)?;
+                    joined.pairs.push((*search, *min, pairs));
                 }
                 _ => {}
             }
         }
         let k = needs.iter().filter_map(|need| if let Need::Neighbors(k) = need { Some(*k) } else { None }).max();
-        joined.neighbors = k.map(|k| self.neighbors(k));
-        joined
+        joined.neighbors = k.map(|k| self.neighbors(k, &mut joined.is_reused)).transpose()?;
+        Ok(joined)
     }
 
-    fn pairs(&self, search: PairSearch, min: Option<f32>) -> PairSet {
+    fn pairs(&self, search: PairSearch, min: Option<f32>, is_reused: &mut bool) -> Result<PairSet, StoreError> {
         let (min, min_source) = self.threshold(min);
         let firsts = self.firsts();
         let mut set = PairSet {
@@ -65,10 +78,14 @@ impl Joins<'_> {
         let options = JoinOptions { min_cosine: min, ..JoinOptions::default() };
         match search {
             PairSearch::WithinSplits => {
-                for ids in firsts.values() {
-                    let rows = self.rows(ids);
-                    let task = self.progress.begin("comparing within splits", Some(ids.len() as u64), "texts");
-                    let found = tamis_neighbors::self_join(rows.view(), &options, &*task);
+                for (split, ids) in &firsts {
+                    let rows = self.rows_of(ids);
+                    let key = Key::new("pairs-within", &self.vectors_id).options(&options).rows(&rows);
+                    let (found, was_there) = keep(self.store, &format!("pairs-{}", split.0), &key, || {
+                        let task = self.begin("comparing within splits", ids.len());
+                        tamis_neighbors::self_join(self.select(&rows).view(), &options, &*task)
+                    })?;
+                    *is_reused &= was_there;
                     set.stars.extend(stars(ids, &found));
                     add(&mut set, ids, ids, &found, |_, _| true);
                 }
@@ -77,9 +94,14 @@ impl Joins<'_> {
             PairSearch::AcrossSplits => {
                 for (query, base) in self.directions(&firsts) {
                     let (queries, bases) = (&firsts[&query], &firsts[&base]);
-                    let task = self.progress.begin("comparing across splits", Some(queries.len() as u64), "texts");
-                    let (left, right) = (self.rows(queries), self.rows(bases));
-                    let found = tamis_neighbors::cross_join(left.view(), right.view(), &options, &*task);
+                    let (left, right) = (self.rows_of(queries), self.rows_of(bases));
+                    let key = Key::new("pairs-across", &self.vectors_id).options(&options).rows(&left).rows(&right);
+                    let (found, was_there) = keep(self.store, &format!("pairs-{}-{}", query.0, base.0), &key, || {
+                        let task = self.begin("comparing across splits", queries.len());
+                        let (left, right) = (self.select(&left), self.select(&right));
+                        tamis_neighbors::cross_join(left.view(), right.view(), &options, &*task)
+                    })?;
+                    *is_reused &= was_there;
                     // Identical samples are no pair: they are one identity group, found by hash.
                     let differ = |a, b| self.identity.leader(a) != self.identity.leader(b);
                     add(&mut set, queries, bases, &found, differ);
@@ -87,14 +109,23 @@ impl Joins<'_> {
             }
         }
         set.pairs.sort_by_key(|pair| (pair.a, pair.b));
-        set
+        Ok(set)
     }
 
-    fn neighbors(&self, k: usize) -> NeighborGraph {
+    fn neighbors(&self, k: usize, is_reused: &mut bool) -> Result<NeighborGraph, StoreError> {
         let leaders: Vec<SampleId> = self.with_vector().filter(|id| self.identity.leader(*id) == *id).collect();
-        let task = self.progress.begin("finding neighbors", Some(leaders.len() as u64), "texts");
-        let found = tamis_neighbors::knn(self.rows(&leaders).view(), k, &*task);
-        NeighborGraph::new(self.dataset.len(), leaders, found.ids, found.cosine)
+        let rows = self.rows_of(&leaders);
+        let key = Key::new("neighbors", &self.vectors_id).k(k).rows(&rows);
+        let (found, was_there) = keep(self.store, "neighbors", &key, || {
+            let task = self.begin("finding neighbors", leaders.len());
+            tamis_neighbors::knn(self.select(&rows).view(), k, &*task)
+        })?;
+        *is_reused &= was_there;
+        Ok(NeighborGraph::new(self.dataset.len(), leaders, found.ids, found.cosine))
+    }
+
+    fn begin(&self, stage: &str, n: usize) -> Box<dyn tamis_core::Task> {
+        self.progress.begin(stage, Some(n as u64), self.modality.nouns())
     }
 
     /// The minimum in force and where it comes from.
@@ -136,11 +167,15 @@ impl Joins<'_> {
         directions
     }
 
-    /// Vectors of `ids`, shape `(ids, dim)`.
-    fn rows(&self, ids: &[SampleId]) -> Array2<f32> {
-        let rows: Vec<usize> = ids.iter().filter_map(|id| self.embeddings.row_of(*id)).collect();
+    /// The row of each of `ids`, all of which have one.
+    fn rows_of(&self, ids: &[SampleId]) -> Vec<usize> {
+        ids.iter().filter_map(|id| self.embeddings.row_of(*id)).collect()
+    }
+
+    /// Vectors of some rows, shape `(rows, dim)`.
+    fn select(&self, rows: &[usize]) -> Array2<f32> {
         let all: ArrayView2<'_, f32> = self.embeddings.rows();
-        all.select(Axis(0), &rows)
+        all.select(Axis(0), rows)
     }
 }
 

@@ -1,8 +1,9 @@
 //! tamis audits a dataset before somebody trains or evaluates on it: what is in it twice, what leaked from train into
 //! test, which labels are wrong, what does not belong.
 //!
-//! Start at [`audit::run`]. It goes the way of the data: `ingest` reads, hashes and embeds in one pass; `joins` plans and
-//! runs the joins that the chosen checks need; the checks run on what they declared; [`output`] writes the record.
+//! Start at [`audit::run`]. It goes the way of the data: `ingest` reads, decodes, hashes and embeds in one pass; `joins`
+//! plans and runs the joins that the chosen checks need, `kept` keeps their outputs; the checks run on what they declared;
+//! [`output`] writes the record.
 //! [`config`] resolves flags and the configuration file once, and everything below gets it passed.
 //!
 //! The crates behind it can be used alone: `tamis_labels` on plain arrays, `tamis_neighbors` on unit vectors,
@@ -15,6 +16,10 @@ pub mod config;
 pub mod ingest;
 
 mod joins;
+
+mod kept;
+
+pub mod model;
 
 pub mod models;
 

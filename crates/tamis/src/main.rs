@@ -6,6 +6,8 @@ mod commands;
 
 mod exit;
 
+mod interrupt;
+
 mod progress;
 
 use clap::Parser as _;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tamis_core::Modality;
 use tamis_embed::{ModelFiles, catalog};
 
 /// A model that was named and is not at hand.
@@ -16,8 +17,20 @@ pub struct NoSuchModel {
     pub known: String,
 }
 
-/// The model used where none is named.
+/// The model used for texts where none is named.
 pub const DEFAULT_TEXT_MODEL: &str = "all-minilm-l6-v2";
+
+/// The model used for images where none is named.
+pub const DEFAULT_IMAGE_MODEL: &str = "mobilenet-v2";
+
+/// The model used where none is named.
+#[must_use]
+pub fn default_for(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Text => DEFAULT_TEXT_MODEL,
+        Modality::Image => DEFAULT_IMAGE_MODEL,
+    }
+}
 
 /// Finds the files of `name`: a model that the binary carries, or a folder (`./NAME` where both are there).
 ///
@@ -60,17 +73,28 @@ macro_rules! file {
 }
 
 #[cfg(feature = "bundled-models")]
-static BUNDLED: &[(&str, Files)] = &[(
-    DEFAULT_TEXT_MODEL,
-    &[
-        file!("all-minilm-l6-v2", "model.toml"),
-        file!("all-minilm-l6-v2", "config.json"),
-        file!("all-minilm-l6-v2", "tokenizer.json"),
-        file!("all-minilm-l6-v2", "model.safetensors"),
-        file!("all-minilm-l6-v2", "LICENSE"),
-        file!("all-minilm-l6-v2", "NOTICE"),
-    ],
-)];
+static BUNDLED: &[(&str, Files)] = &[
+    (
+        DEFAULT_TEXT_MODEL,
+        &[
+            file!("all-minilm-l6-v2", "model.toml"),
+            file!("all-minilm-l6-v2", "config.json"),
+            file!("all-minilm-l6-v2", "tokenizer.json"),
+            file!("all-minilm-l6-v2", "model.safetensors"),
+            file!("all-minilm-l6-v2", "LICENSE"),
+            file!("all-minilm-l6-v2", "NOTICE"),
+        ],
+    ),
+    (
+        DEFAULT_IMAGE_MODEL,
+        &[
+            file!("mobilenet-v2", "model.toml"),
+            file!("mobilenet-v2", "model.safetensors"),
+            file!("mobilenet-v2", "LICENSE"),
+            file!("mobilenet-v2", "NOTICE"),
+        ],
+    ),
+];
 
 #[cfg(not(feature = "bundled-models"))]
 static BUNDLED: &[(&str, Files)] = &[];

@@ -3,8 +3,9 @@
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use tamis_core::Report;
-use tamis_data::{artifacts, atomic};
+use tamis_core::{Contents, InputFile, Report};
+use tamis_data::artifacts;
+use tamis_data::atomic::Commits;
 use tamis_report::{RenderError, RenderOptions, find, wire::v1};
 
 /// A file of the record that could not be written.
@@ -17,46 +18,65 @@ pub struct OutputError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Writes all files of the record but `audit.json`, which it removes; each appears whole or not at all.
+/// Writes all files of the record but `audit.json`, which it removes; each appears whole or not at all. Returns what was
+/// written, for that last file to list.
 ///
 /// # Errors
 /// When a file cannot be written; those before it are there.
 ///
 /// # Panics
 /// Never, as long as there is a renderer called `html`.
-pub fn write(report: &Report<'_>) -> Result<(), OutputError> {
+pub fn write(report: &Report<'_>, commits: &Commits) -> Result<Vec<InputFile>, OutputError> {
     // The record of an earlier run ends here: a run that stops half-way must not look complete.
-    match std::fs::remove_file(report.out.join("audit.json")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(&report.out, "audit.json", error)),
-        _ => {}
-    }
+    let removed = commits.remove(&report.out.join("audit.json"));
+    removed.map_err(|error| at(&report.out, "audit.json", error))?;
     let rows: Vec<artifacts::FindingRow> = v1::findings(report)
         .map(|finding| finding.map(row))
         .collect::<Result<_, _>>()
         .map_err(|error| at(&report.out, "findings.parquet", error))?;
-    file(report, "findings.jsonl", |out| v1::write_findings(report, out))?;
-    parquet(report, "findings.parquet", |path| artifacts::write_findings(path, &rows))?;
-    parquet(report, "pairs.parquet", |path| artifacts::write_pairs(path, report))?;
-    parquet(report, "samples.parquet", |path| artifacts::write_samples(path, report))?;
     let html = find("html").expect("because html is one of the renderers");
-    file(report, "report.html", |out| html.render(report, &RenderOptions::default(), out))
+    file(report, commits, "findings.jsonl", |out| v1::write_findings(report, out))?;
+    parquet(report, "findings.parquet", |path| artifacts::write_findings(commits, path, &rows))?;
+    parquet(report, "pairs.parquet", |path| artifacts::write_pairs(commits, path, report))?;
+    parquet(report, "samples.parquet", |path| artifacts::write_samples(commits, path, report))?;
+    let mut names = vec!["findings.jsonl", "findings.parquet", "pairs.parquet", "samples.parquet"];
+    if let Contents::Images(images) = report.contents {
+        parquet(report, "thumbnails.parquet", |path| artifacts::write_thumbnails(commits, path, report, images))?;
+        names.push("thumbnails.parquet");
+    } else {
+        // Of an audit of images that was here before.
+        let removed = commits.remove(&report.out.join("thumbnails.parquet"));
+        removed.map_err(|error| at(&report.out, "thumbnails.parquet", error))?;
+    }
+    file(report, commits, "report.html", |out| html.render(report, &RenderOptions::default(), out))?;
+    names.push("report.html");
+    names.into_iter().map(|name| described(&report.out, name)).collect()
+}
+
+/// Size and hash of a file as it lies there.
+fn described(out: &Path, name: &str) -> Result<InputFile, OutputError> {
+    let path = out.join(name);
+    let hashed = tamis_data::hash_file(&path).and_then(|blake3| Ok((std::fs::metadata(&path)?.len(), blake3)));
+    let (size_bytes, blake3) = hashed.map_err(|error| at(out, name, error))?;
+    Ok(InputFile { path: name.into(), size_bytes, blake3: Some(blake3) })
 }
 
 /// Writes `audit.json`, last: where it is, the record is complete.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_audit(report: &Report<'_>) -> Result<(), OutputError> {
-    file(report, "audit.json", |out| v1::write_audit(report, out))
+pub fn write_audit(report: &Report<'_>, commits: &Commits) -> Result<(), OutputError> {
+    file(report, commits, "audit.json", |out| v1::write_audit(report, out))
 }
 
 fn file(
     report: &Report<'_>,
+    commits: &Commits,
     name: &str,
     fill: impl FnOnce(&mut dyn std::io::Write) -> Result<(), RenderError>,
 ) -> Result<(), OutputError> {
     let path = report.out.join(name);
-    let written = atomic::write(&path, |file| {
+    let written = commits.write(&path, |file| {
         let mut out = BufWriter::new(file);
         fill(&mut out)?;
         out.flush().map_err(RenderError::from)

@@ -1,5 +1,6 @@
-//! `conflicting-labels`: the same text under different labels.
+//! `conflicting-labels`: the same sample under different labels.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tamis_core::{
@@ -12,7 +13,7 @@ use super::{CheckDef, options};
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
         id: "conflicting-labels",
-        summary: "the same text has different labels",
+        summary: "the same sample has different labels",
         page: include_str!("conflicting_labels.md"),
     },
     build: |table| options::<ConflictingLabels>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
@@ -32,24 +33,32 @@ impl Check for ConflictingLabels {
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
-        let groups = conflicts(cx, cx.identity(IdentityLevel::Alphanumeric));
+        let groups = conflicts(cx, cx.identity());
         let mut findings: Vec<Finding> = groups.iter().map(|group| finding(cx, group)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.samples.len()));
-        let [bytes, folded, _] = IdentityLevel::ALL.map(|level| conflicts(cx, cx.identity(level)));
         Ok(CheckResult {
             population: cx.dataset.ok_ids().filter(|id| cx.dataset.sample(*id).label.is_some()).count(),
             flagged: groups.iter().map(Vec::len).sum(),
-            facts: vec![
-                ("groups_bytes", bytes.len()),
-                ("pairs_bytes", bytes.iter().map(|group| conflicting_pairs(cx, group)).sum()),
-                ("groups_folded", folded.len()),
-                ("groups_alphanumeric", groups.len()),
-            ],
+            facts: facts(cx),
             findings,
             threshold_source: "a fact: equal hashes, different labels".to_owned(),
             ..CheckResult::default()
         })
     }
+}
+
+/// Groups at each level, and pairs at the strictest.
+fn facts(cx: &CheckContext<'_>) -> Vec<(Cow<'static, str>, usize)> {
+    let mut facts = Vec::new();
+    for (level, groups) in cx.levels() {
+        let groups = conflicts(cx, groups);
+        facts.push((format!("groups_{}", level.id()).into(), groups.len()));
+        if level == IdentityLevel::Bytes {
+            let pairs = groups.iter().map(|group| conflicting_pairs(cx, group)).sum();
+            facts.push((format!("pairs_{}", level.id()).into(), pairs));
+        }
+    }
+    facts
 }
 
 /// Labeled members of each group that has more than one label.
@@ -80,9 +89,7 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
     let mut labels: Vec<(LabelId, Vec<SampleId>)> = by_label(cx, group).into_iter().collect();
     // The rarest label first: its samples are the ones to look at first.
     labels.sort_by_key(|(label, samples)| (samples.len(), *label));
-    let first = cx.fingerprints.digest(group[0], IdentityLevel::Bytes);
-    let same_bytes = group.iter().all(|id| cx.fingerprints.digest(*id, IdentityLevel::Bytes) == first);
-    let level = if same_bytes { IdentityLevel::Bytes } else { IdentityLevel::Alphanumeric };
+    let level = cx.common_level(group);
     let name = |label: LabelId| cx.dataset.label_names()[label.0 as usize].as_str();
     let counts: Vec<String> =
         labels.iter().rev().map(|(label, samples)| format!("{} ({})", name(*label), samples.len())).collect();
@@ -92,7 +99,7 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
         .map(|(label, samples)| Evidence::new().with("label", name(*label)).with("samples", samples.len()));
     Finding {
         severity: Severity::Medium,
-        confidence: if same_bytes { Confidence::High } else { Confidence::Medium },
+        confidence: if level.is_certain() { Confidence::High } else { Confidence::Medium },
         score: f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)),
         message: format!("{} labels for the same {}: {}", labels.len(), level.phrase(), first_of(&counts)),
         evidence: Evidence::new().with("level", level.id()).with("labels", evidence.collect::<Vec<_>>()),

@@ -1,7 +1,8 @@
 //! `empty-text`: samples without any text.
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Severity, State, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Modality, Need, Severity,
+    State, Suggestion,
 };
 
 use super::{CheckDef, options};
@@ -22,6 +23,10 @@ struct EmptyText {}
 impl Check for EmptyText {
     fn info(&self) -> &'static CheckInfo {
         &DEF.info
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::Modality(Modality::Text)]
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {

@@ -1,5 +1,6 @@
-//! `exact-duplicate`: the same text several times, at three levels of sameness.
+//! `exact-duplicate`: the same sample several times, at several levels of sameness.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tamis_core::{
@@ -12,7 +13,7 @@ use super::{CheckDef, options};
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
         id: "exact-duplicate",
-        summary: "the same text stands in the dataset more than once",
+        summary: "the same sample stands in the dataset more than once",
         page: include_str!("exact_duplicate.md"),
     },
     build: |table| options::<ExactDuplicate>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
@@ -28,7 +29,7 @@ impl Check for ExactDuplicate {
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
-        let groups = cx.identity(IdentityLevel::Alphanumeric).repeated();
+        let groups = cx.identity().repeated();
         let mut findings: Vec<Finding> = groups.iter().map(|group| finding(cx, group)).collect();
         // Stable: groups of one size stay in reading order.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.samples.len()));
@@ -44,7 +45,7 @@ impl Check for ExactDuplicate {
 }
 
 fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
-    let level = common_level(cx, group);
+    let level = cx.common_level(group);
     let mut kept: BTreeMap<_, SampleId> = BTreeMap::new();
     let mut redundant = Vec::new();
     for id in group {
@@ -59,7 +60,7 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
         // Which copy to keep is then a question of which label is right: see conflicting-labels.
         false if super::labels_differ(cx.dataset, group) => Some(Suggestion::Review),
         // Punctuation may be what tells them apart: `3 + 4` and `3 - 4`.
-        false if level == IdentityLevel::Alphanumeric => Some(Suggestion::Review),
+        false if !level.is_certain() => Some(Suggestion::Review),
         false => Some(Suggestion::Drop(redundant.clone())),
     };
     let message = if redundant.is_empty() {
@@ -70,7 +71,7 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
     let samples = redundant.iter().chain(&kept).copied().collect();
     Finding {
         severity: Severity::Low,
-        confidence: if level == IdentityLevel::Alphanumeric { Confidence::Medium } else { Confidence::High },
+        confidence: if level.is_certain() { Confidence::High } else { Confidence::Medium },
         score: f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)),
         samples,
         message,
@@ -79,29 +80,23 @@ fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
     }
 }
 
-/// The strictest level at which all of `group` are the same.
-fn common_level(cx: &CheckContext<'_>, group: &[SampleId]) -> IdentityLevel {
-    let same = |level: &IdentityLevel| {
-        let first = cx.fingerprints.digest(group[0], *level);
-        group.iter().all(|id| cx.fingerprints.digest(*id, *level) == first)
-    };
-    IdentityLevel::ALL.into_iter().find(same).unwrap_or(IdentityLevel::Alphanumeric)
-}
-
-fn facts(cx: &CheckContext<'_>) -> Vec<(&'static str, usize)> {
-    let [bytes, folded, letters] = IdentityLevel::ALL.map(|level| cx.identity(level));
-    let sizes = || bytes.repeated().iter().map(Vec::len);
-    vec![
-        ("groups_bytes", bytes.repeated().len()),
-        ("redundant_bytes", bytes.redundant()),
-        ("pairs_bytes", sizes().map(|n| n * (n - 1) / 2).sum()),
-        ("largest_group_bytes", sizes().max().unwrap_or(0)),
-        ("groups_folded", folded.repeated().len()),
-        ("redundant_folded", folded.redundant()),
-        ("groups_alphanumeric", letters.repeated().len()),
-        ("redundant_alphanumeric", letters.redundant()),
-        ("distinct_alphanumeric", letters.n_distinct()),
-    ]
+/// Groups and redundant samples at each level; of the strictest also pairs and the largest group, of the widest what is left.
+fn facts(cx: &CheckContext<'_>) -> Vec<(Cow<'static, str>, usize)> {
+    let mut facts = Vec::new();
+    for (level, groups) in cx.levels() {
+        let mut add = |name: &str, n: usize| facts.push((format!("{name}_{}", level.id()).into(), n));
+        let sizes = || groups.repeated().iter().map(Vec::len);
+        add("groups", groups.repeated().len());
+        add("redundant", groups.redundant());
+        if level == IdentityLevel::Bytes {
+            add("pairs", sizes().map(|n| n * (n - 1) / 2).sum());
+            add("largest_group", sizes().max().unwrap_or(0));
+        }
+    }
+    if let Some(widest) = cx.fingerprints.levels().last() {
+        facts.push((format!("distinct_{}", widest.id()).into(), cx.identity().n_distinct()));
+    }
+    facts
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `label-error`: given labels that the rest of the data contradicts.
 
-use ndarray::{ArrayView1, Axis};
+use ndarray::{Array2, ArrayView1, Axis};
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, IdentityLevel,
-    LabelId, Need, SampleId, Severity, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, LabelId, Need,
+    SampleId, Severity, Suggestion,
 };
 use tamis_labels::{LogisticOptions, OutOfFold, PruneOptions};
 
@@ -92,8 +92,7 @@ impl Check for LabelError {
             return Ok(result);
         }
         let out = self.probabilities(cx, embeddings, &problem)?;
-        let probabilities = &out.probabilities;
-        let n_unfinished = out.folds.iter().filter(|fold| !fold.fit.converged).count();
+        let (probabilities, n_unfinished) = (&out.probabilities, out.n_unfinished);
         if n_unfinished != 0 {
             let folds = self.folds;
             result.notes.push(format!("{n_unfinished} of {folds} fits did not converge: probabilities may mislead"));
@@ -113,7 +112,7 @@ impl Check for LabelError {
         result.flagged = result.findings.len();
         result.threshold_source =
             "confident learning, pruned by noise rate: counts per pair of classes, no cut on a score".to_owned();
-        result.facts = vec![("classes", k), ("folds", self.folds)];
+        result.facts = vec![("classes".into(), k), ("folds".into(), self.folds)];
         result.scores = Some(SampleScores { name: "label_error_score", values });
         Ok(result)
     }
@@ -122,7 +121,7 @@ impl Check for LabelError {
 impl LabelError {
     /// Labeled samples with a vector, of classes that have a distinct sample for each fold.
     fn problem(&self, cx: &CheckContext<'_>, embeddings: &Embeddings) -> Problem {
-        let groups = cx.identity(IdentityLevel::Alphanumeric);
+        let groups = cx.identity();
         let labeled: Vec<(SampleId, LabelId)> = cx
             .dataset
             .ok_ids()
@@ -153,24 +152,70 @@ impl LabelError {
         cx: &CheckContext<'_>,
         embeddings: &Embeddings,
         problem: &Problem,
-    ) -> Result<OutOfFold, CheckError> {
-        let groups = cx.identity(IdentityLevel::Alphanumeric);
+    ) -> Result<Judged, CheckError> {
+        let groups = cx.identity();
         let group_of: Vec<u32> = problem.ids.iter().map(|id| groups.leader(*id).0).collect();
         let keys: Vec<u64> = problem.ids.iter().map(|id| fold_key(cx, *id)).collect();
         let folds = tamis_labels::stratified_group_folds(&problem.labels, &group_of, &keys, self.folds)?;
         let rows: Vec<usize> = problem.ids.iter().filter_map(|id| embeddings.row_of(*id)).collect();
-        let features = embeddings.rows().select(Axis(0), &rows);
-        let options = LogisticOptions { c: self.c, ..LogisticOptions::default() };
         let n_classes = problem.classes.len();
-        let out =
-            tamis_labels::out_of_fold_probabilities(features.view(), &problem.labels, n_classes, &folds, &options)?;
-        Ok(out)
+        let bytes_of = |values: &[u32]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+        let inputs = [
+            PROBE_VERSION.to_vec(),
+            self.c.to_le_bytes().to_vec(),
+            bytes_of(&problem.labels),
+            bytes_of(&folds),
+            rows.iter().flat_map(|it| (*it as u64).to_le_bytes()).collect(),
+        ];
+        let output = cx.kept("probabilities", &inputs.each_ref().map(Vec::as_slice), || {
+            let features = embeddings.rows().select(Axis(0), &rows);
+            let options = LogisticOptions { c: self.c, ..LogisticOptions::default() };
+            tamis_labels::out_of_fold_probabilities(features.view(), &problem.labels, n_classes, &folds, &options)
+                .map(|out| Judged::of(out).to_bytes())
+        })?;
+        Judged::parse(&output, (problem.ids.len(), n_classes)).ok_or_else(|| "kept probabilities are damaged".into())
+    }
+}
+
+/// Raised when the probe gives other probabilities than before, so that those of an older version are not taken up.
+const PROBE_VERSION: &[u8] = b"1";
+
+/// What the probe says of every sample.
+struct Judged {
+    /// Shape `(n, classes)`.
+    probabilities: Array2<f32>,
+    /// Fits that did not reach their tolerance.
+    n_unfinished: usize,
+}
+
+impl Judged {
+    fn of(out: OutOfFold) -> Self {
+        let n_unfinished = out.folds.iter().filter(|fold| !fold.fit.converged).count();
+        Self { probabilities: out.probabilities, n_unfinished }
+    }
+
+    /// The number of fits, then the probabilities row by row, little endian.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = (self.n_unfinished as u64).to_le_bytes().to_vec();
+        bytes.extend(self.probabilities.iter().flat_map(|it| it.to_le_bytes()));
+        bytes
+    }
+
+    fn parse(bytes: &[u8], shape: (usize, usize)) -> Option<Self> {
+        let (head, rest) = bytes.split_first_chunk::<8>()?;
+        let (values, []) = rest.as_chunks::<4>() else { return None };
+        let values = values.iter().map(|it| f32::from_le_bytes(*it)).collect();
+        Some(Self {
+            probabilities: Array2::from_shape_vec(shape, values).ok()?,
+            n_unfinished: usize::try_from(u64::from_le_bytes(*head)).ok()?,
+        })
     }
 }
 
 /// The order of a sample in the draw of folds: from its content and the seed, not from its place.
 fn fold_key(cx: &CheckContext<'_>, id: SampleId) -> u64 {
-    let digest = cx.fingerprints.digest(id, IdentityLevel::Alphanumeric);
+    let widest = cx.fingerprints.levels().last();
+    let digest = widest.and_then(|level| cx.fingerprints.digest(id, *level));
     let key = digest.map_or(0, |digest| digest.prefix()) ^ cx.seed;
     // SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): without it the seed would keep most of the order.
     let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

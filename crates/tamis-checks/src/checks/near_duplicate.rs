@@ -1,8 +1,8 @@
-//! `near-duplicate`: texts of one split that say almost the same.
+//! `near-duplicate`: samples of one split that are almost the same.
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, IdentityLevel,
-    Need, PairSearch, SampleId, Severity, Star, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, Need,
+    PairSearch, SampleId, Severity, Star, Suggestion,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
         id: "near-duplicate",
-        summary: "two samples of one split say almost the same",
+        summary: "two samples of one split are almost the same",
         page: include_str!("near_duplicate.md"),
     },
     build: |table| {
@@ -55,7 +55,11 @@ impl Check for NearDuplicate {
             findings,
             threshold: Some(threshold(pairs)),
             threshold_source: pairs.min_source.clone(),
-            facts: vec![("stars", pairs.stars.len()), ("members", n_members), ("pairs", count(pairs.n_found))],
+            facts: vec![
+                ("stars".into(), pairs.stars.len()),
+                ("members".into(), n_members),
+                ("pairs".into(), count(pairs.n_found)),
+            ],
             scores: None,
             notes: pair_notes(pairs, embeddings),
         })
@@ -75,9 +79,7 @@ fn finding(cx: &CheckContext<'_>, star: &Star, embeddings: &Embeddings) -> Findi
         (n, true) => format!("{n} samples begin like one: cosine up to {best:.3}"),
     };
     let all: Vec<SampleId> = members.iter().copied().chain([star.leader]).collect();
-    let folded = |id: SampleId| cx.fingerprints.digest(id, IdentityLevel::Folded);
-    let differ = |id: SampleId| copies(id).into_iter().any(|copy| folded(copy) != folded(id));
-    let is_mixed = star.members.iter().any(|(id, _)| differ(*id));
+    let is_mixed = star.members.iter().any(|(id, _)| !cx.common_level(&copies(*id)).is_certain());
     // The rest of a longer text is unknown, of two labels one may be wrong, and copies with other punctuation were not
     // compared themselves: a person must look.
     let labeled: Vec<SampleId> = members.iter().copied().chain(copies(star.leader)).collect();

@@ -1,8 +1,8 @@
 //! `outlier`: samples that are far from everything else.
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, IdentityLevel, Need,
-    SampleId, Severity, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, SampleId, Severity,
+    Suggestion,
 };
 
 use super::{BadOption, CheckDef, options};
@@ -101,7 +101,7 @@ fn scores(cx: &CheckContext<'_>, distances: &[(f64, SampleId)]) -> tamis_core::c
     for (distance, id) in distances {
         by_leader[id.idx()] = *distance as f32;
     }
-    let groups = cx.identity(IdentityLevel::Alphanumeric);
+    let groups = cx.identity();
     let values = cx.dataset.ids().map(|id| by_leader[groups.leader(id).idx()]).collect();
     tamis_core::check::SampleScores { name: "outlier_score", values }
 }

@@ -1,10 +1,11 @@
 //! `split-leak`: samples of an evaluation split that training has seen.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Dataset, Evidence, Finding, IdentityLevel,
-    Need, PairSearch, SampleId, Severity, SplitId, SplitRole, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Dataset, Evidence, Finding, IdentityGroups,
+    IdentityLevel, Need, PairSearch, SampleId, Severity, SplitId, SplitRole, Suggestion,
 };
 
 use super::{CheckDef, check_cosine, copies_in_split, cosine_option, count, options, pair_notes, threshold};
@@ -37,9 +38,9 @@ enum Rung {
 }
 
 impl Rung {
-    /// Whether nothing that matters can differ. Punctuation can: `3 + 4` and `3 - 4` have the same letters and digits.
+    /// Whether nothing that matters can differ.
     fn is_certain(self) -> bool {
-        matches!(self, Self::Identical(IdentityLevel::Bytes | IdentityLevel::Folded))
+        matches!(self, Self::Identical(level) if level.is_certain())
     }
 }
 
@@ -92,20 +93,18 @@ impl Check for SplitLeak {
             key.then(y.score.total_cmp(&x.score))
         });
         let evaluated = |id: &SampleId| cx.dataset.split_role(cx.dataset.sample(*id).split) != SplitRole::Train;
-        let [bytes, folded, letters] = IdentityLevel::ALL.map(|level| groups_across(cx, level));
+        let across =
+            cx.levels().map(|(level, groups)| (Cow::from(format!("groups_{}", level.id())), groups_across(cx, groups)));
+        let mut facts: Vec<_> = across.collect();
+        facts.push(("near_pairs".into(), count(pairs.n_found)));
+        facts.push(("query_samples".into(), flagged.len()));
         Ok(CheckResult {
             population: cx.dataset.ok_ids().filter(evaluated).count(),
             flagged: flagged.len(),
             findings: findings.into_iter().map(|(_, finding)| finding).collect(),
             threshold: Some(threshold(pairs)),
             threshold_source: format!("identical: a fact; near: {}", pairs.min_source),
-            facts: vec![
-                ("groups_bytes", bytes),
-                ("groups_folded", folded),
-                ("groups_alphanumeric", letters),
-                ("near_pairs", count(pairs.n_found)),
-                ("query_samples", flagged.len()),
-            ],
+            facts,
             scores: None,
             notes: pair_notes(pairs, cx.embeddings()?),
         })
@@ -120,7 +119,7 @@ fn comes_before(dataset: &Dataset, base: SplitId, query: SplitId) -> bool {
 /// Leaks that are facts: members of one identity group in a split and in one before it.
 fn identical(cx: &CheckContext<'_>) -> Leaks {
     let mut leaks = Leaks::new();
-    for group in cx.identity(IdentityLevel::Alphanumeric).repeated() {
+    for group in cx.identity().repeated() {
         let splits: BTreeSet<SplitId> = group.iter().map(|id| cx.dataset.sample(*id).split).collect();
         for query in splits {
             let (queries, others): (Vec<_>, Vec<_>) =
@@ -139,20 +138,17 @@ fn identical(cx: &CheckContext<'_>) -> Leaks {
 
 /// The strictest level at which `sample` is the same as one of `queries`.
 fn level(cx: &CheckContext<'_>, queries: &[SampleId], sample: SampleId) -> IdentityLevel {
-    let same = |level: &IdentityLevel| {
-        let digest = cx.fingerprints.digest(sample, *level);
-        queries.iter().any(|query| cx.fingerprints.digest(*query, *level) == digest)
-    };
-    IdentityLevel::ALL.into_iter().find(same).unwrap_or(IdentityLevel::Alphanumeric)
+    let levels = queries.iter().map(|query| cx.common_level(&[*query, sample]));
+    levels.min().expect("because a leak has a sample that leaked")
 }
 
-/// Number of identity groups at `level` with members in a split and in one before it.
-fn groups_across(cx: &CheckContext<'_>, level: IdentityLevel) -> usize {
+/// How many of `groups` have members in a split and in one before it.
+fn groups_across(cx: &CheckContext<'_>, groups: &IdentityGroups) -> usize {
     let across = |group: &&Vec<SampleId>| {
         let roles = group.iter().map(|id| cx.dataset.split_role(cx.dataset.sample(*id).split));
         roles.clone().min() < roles.max()
     };
-    cx.identity(level).repeated().iter().filter(across).count()
+    groups.repeated().iter().filter(across).count()
 }
 
 fn finding(
@@ -176,7 +172,7 @@ fn finding(
     let (severity, confidence) = match best.rung {
         Rung::Identical(level) => {
             let grave = is_test && matches.iter().any(|it| it.rung.is_certain() && role(it) == SplitRole::Train);
-            let certain = if level == IdentityLevel::Alphanumeric { Confidence::Medium } else { Confidence::High };
+            let certain = if level.is_certain() { Confidence::High } else { Confidence::Medium };
             (if grave { Severity::High } else { Severity::Medium }, certain)
         }
         Rung::Near if cut => (Severity::Low, Confidence::Low),

@@ -13,7 +13,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
@@ -24,8 +24,9 @@ use parquet::file::metadata::RowGroupMetaData;
 use serde_json::{Map, Number, Value};
 
 use super::{FileSpec, Format, Head, Records, io_reason};
+use crate::image;
 use crate::mend;
-use crate::row::{Cell, RawRow, Row, Text};
+use crate::row::{Cell, Picture, RawRow, Row, Text};
 use crate::stream;
 
 /// The format.
@@ -144,7 +145,7 @@ impl Rows {
         let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())?;
         let groups = metadata.metadata().row_groups();
         let n_rows = groups.iter().map(rows_of).fold(0, u64::saturating_add);
-        let (kept, left_out) = readable_columns(metadata.schema());
+        let (kept, left_out) = readable_columns(metadata.schema(), file.is_text_only);
         Ok(Self {
             path: file.path.clone(),
             size_bytes: file.size_bytes,
@@ -261,7 +262,7 @@ impl Records for Rows {
     }
 
     fn notes(&self) -> Vec<String> {
-        let note = |name: &String| format!("column `{name}` was left out: it holds bytes, not text");
+        let note = |name: &String| format!("column `{name}` was left out: it holds bytes");
         self.left_out.iter().map(note).collect()
     }
 }
@@ -276,17 +277,25 @@ impl Rows {
     }
 }
 
-/// Indices of the columns that can be text or metadata, and the names of the others: images and the like.
-fn readable_columns(schema: &Schema) -> (Vec<usize>, Vec<String>) {
+/// Indices of the columns that can be images, text or metadata, and the names of the others: audio and the like.
+fn readable_columns(schema: &Schema, is_text_only: bool) -> (Vec<usize>, Vec<String>) {
     let (mut kept, mut left_out) = (Vec::new(), Vec::new());
     for (idx, field) in schema.fields().iter().enumerate() {
-        if is_text_or_scalar(field.data_type()) || !holds_bytes(field.data_type()) {
+        let is_image = !is_text_only && is_image_struct(field.data_type());
+        if is_image || is_text_or_scalar(field.data_type()) || !holds_bytes(field.data_type()) {
             kept.push(idx);
         } else {
             left_out.push(field.name().clone());
         }
     }
     (kept, left_out)
+}
+
+/// `{bytes: binary, path: string}`, as `datasets` stores images (`features/image.py`, `Image.pa_type`).
+fn is_image_struct(data_type: &DataType) -> bool {
+    let DataType::Struct(fields) = data_type else { return false };
+    let names: Vec<&str> = fields.iter().map(|it| it.name().as_str()).collect();
+    names.contains(&"bytes") && names.iter().all(|it| ["bytes", "path"].contains(it)) && holds_bytes(data_type)
 }
 
 /// Binary columns at the top are read: older writers store strings that way.
@@ -336,15 +345,37 @@ fn cell(column: &Column, idx: usize) -> Cell {
     if values.is_null(idx) {
         return Cell::Null;
     }
-    match values.data_type() {
-        DataType::Binary => Cell::Text(mend::text(values.as_binary::<i32>().value(idx).to_vec())),
-        DataType::LargeBinary => Cell::Text(mend::text(values.as_binary::<i64>().value(idx).to_vec())),
-        DataType::BinaryView => Cell::Text(mend::text(values.as_binary_view().value(idx).to_vec())),
-        _ => match (json(values, idx), &column.class_names) {
-            (Value::Number(number), Some(names)) => class_name(&number, names),
-            (value, _) => Cell::from_json(value),
-        },
+    if is_image_struct(values.data_type()) {
+        return image_cell(values.as_struct(), idx);
     }
+    if let Some(bytes) = bytes(values, idx) {
+        return match image::kind(bytes) {
+            Some(_) => Cell::Image(Picture::File(bytes.to_vec())),
+            None => Cell::Text(mend::text(bytes.to_vec())),
+        };
+    }
+    match (json(values, idx), &column.class_names) {
+        (Value::Number(number), Some(names)) => class_name(&number, names),
+        (value, _) => Cell::from_json(value),
+    }
+}
+
+fn bytes(values: &dyn Array, idx: usize) -> Option<&[u8]> {
+    match values.data_type() {
+        DataType::Binary => Some(values.as_binary::<i32>().value(idx)),
+        DataType::LargeBinary => Some(values.as_binary::<i64>().value(idx)),
+        DataType::BinaryView => Some(values.as_binary_view().value(idx)),
+        _ => None,
+    }
+}
+
+/// An image by its bytes, or else by its path.
+fn image_cell(values: &StructArray, idx: usize) -> Cell {
+    let present = |name: &str| values.column_by_name(name).filter(|it| !it.is_null(idx));
+    if let Some(bytes) = present("bytes").and_then(|it| bytes(&**it, idx)) {
+        return Cell::Image(Picture::File(bytes.to_vec()));
+    }
+    present("path").map_or(Cell::Null, |it| Cell::from_json(json(&**it, idx)))
 }
 
 /// The name of a class; -1 is how `datasets` writes "no label".

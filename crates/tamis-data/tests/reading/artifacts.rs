@@ -8,11 +8,12 @@ use arrow_cast::display::array_value_to_string;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    CheckInfo, CheckReport, CheckResult, Confidence, Evidence, Finding, Fingerprints, Outcome, Pair, PairKind,
-    PairSearch, PairSet, Report, SampleId, Severity, Star,
+    CheckInfo, CheckReport, CheckResult, Confidence, Contents, Evidence, Finding, Fingerprints, Modality, Outcome,
+    Pair, PairKind, PairSearch, PairSet, Report, SampleId, Severity, Star,
 };
 use tamis_data::ReadOptions;
 use tamis_data::artifacts::{FindingRow, write_findings, write_pairs, write_samples};
+use tamis_data::atomic::Commits;
 
 use crate::common::{Read, read_with};
 
@@ -64,9 +65,9 @@ broken
 }
 
 fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
-    let mut fingerprints = Fingerprints::default();
+    let mut fingerprints = Fingerprints::new(Modality::Text);
     for digests in &read.fingerprints {
-        fingerprints.push(*digests);
+        fingerprints.push(digests.as_ref().map(<[_; 3]>::as_slice));
     }
     let pair = Pair { a: SampleId(0), b: SampleId(1), similarity: 0.5 };
     let pairs = PairSet {
@@ -84,7 +85,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         config: Evidence::new(),
         notes: Vec::new(),
         dataset: &read.dataset,
-        texts: &read.texts,
+        contents: Contents::Texts(&read.texts),
         fingerprints: &fingerprints,
         families: &[SampleId(0), SampleId(0), SampleId(2), SampleId(3)],
         pairs: vec![&pairs],
@@ -97,6 +98,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
             CheckReport { info: &LABEL, outcome: Outcome::Skipped("no labels".to_owned()) },
         ],
         timing: &[],
+        outputs: &[],
         out: PathBuf::new(),
     };
     look(&report);
@@ -106,7 +108,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
 fn samples_have_their_metadata_checks_and_columns() {
     let read = read();
     let path = read.dir.path().join("samples.parquet");
-    with_report(&read, |report| write_samples(&path, report).unwrap());
+    with_report(&read, |report| write_samples(&Commits::new(), &path, report).unwrap());
     let table = table(&path);
     let names: Vec<_> = table.schema().fields().iter().map(|it| it.name().clone()).collect();
     let expected = "key file row split label state note identity_bytes identity_folded identity_alphanumeric family star \
@@ -134,7 +136,7 @@ fn samples_have_their_metadata_checks_and_columns() {
 fn pairs_have_keys_and_are_not_verified_yet() {
     let read = read();
     let path = read.dir.path().join("pairs.parquet");
-    with_report(&read, |report| write_pairs(&path, report).unwrap());
+    with_report(&read, |report| write_pairs(&Commits::new(), &path, report).unwrap());
     let table = table(&path);
     let row: Vec<_> = table.schema().fields().iter().map(|it| values(&table, it.name())[0].clone()).collect();
     assert_eq!(row, ["a", "b", "test", "test", "cosine", "0.5", "false", "-", "-"]);
@@ -155,11 +157,12 @@ fn findings_have_a_list_of_keys() {
         suggestion_json: None,
         fingerprint: "f".into(),
     };
-    write_findings(&path, &[row.clone(), FindingRow { suggestion_json: Some("{}".into()), ..row }]).unwrap();
+    write_findings(&Commits::new(), &path, &[row.clone(), FindingRow { suggestion_json: Some("{}".into()), ..row }])
+        .unwrap();
     let findings = table(&path);
     assert_eq!(values(&findings, "samples"), ["[a, b]"; 2]);
     assert_eq!(values(&findings, "suggestion"), ["-", "{}"]);
     assert_eq!(findings.column_by_name("samples").unwrap().as_list::<i32>().value_length(1), 2);
-    write_findings(&path, &[]).unwrap();
+    write_findings(&Commits::new(), &path, &[]).unwrap();
     assert_eq!(table(&path).num_rows(), 0);
 }

@@ -8,7 +8,7 @@ use crate::common::{check, error_of, read_with};
 fn options(text: &[&str], label: &str, split: &str, id: &str) -> ReadOptions {
     let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
     let text = text.iter().map(|it| (*it).to_owned()).collect();
-    ReadOptions { from: None, text, label: name(label), split: name(split), id: name(id) }
+    ReadOptions { from: None, text, image: None, label: name(label), split: name(split), id: name(id) }
 }
 
 const TABLE: &[u8] = b"id,question,answer,kind,part\na,why,because,x,dev\nb,who,me,y,\n";
@@ -45,9 +45,12 @@ fn a_column_that_is_not_there_is_a_usage_error() {
 #[test]
 fn a_table_without_text_is_a_usage_error() {
     let error = error_of("a.csv", b"x,y\n1,2\n3,4\n", &ReadOptions::default()).to_string();
-    assert!(error.ends_with("a.csv`: none of its columns holds text (`x`, `y`)"), "{error}");
+    assert!(error.ends_with("a.csv`: none of its columns holds text or images (`x`, `y`)"), "{error}");
     let error = error_of("a.csv", b"x,y\n1,2\n", &ReadOptions::default());
-    assert_eq!(error.hint().as_deref(), Some("name the column with --text NAME"));
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("name the column with --text NAME, or with --image NAME where it holds images or their paths")
+    );
     assert!(error.is_usage());
 }
 

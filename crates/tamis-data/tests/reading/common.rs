@@ -4,15 +4,35 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use tamis_core::{Dataset, Digest, SampleId, State, TextSource as _};
-use tamis_data::{Input, ReadError, ReadOptions, Reader, TextStore};
+use tamis_core::{ContentError, Dataset, Digest, SampleId, State, TextSource};
+use tamis_data::image::Decoded;
+use tamis_data::{Images, Input, ReadContent, ReadError, ReadOptions, Reader};
 use tempfile::TempDir;
+
+/// The texts of a dataset, in reading order.
+#[derive(Debug, Default)]
+pub(crate) struct Texts(Vec<String>);
+
+impl TextSource for Texts {
+    fn text(&self, id: SampleId, max_bytes: usize) -> Result<String, ContentError> {
+        Ok(tamis_core::text::cut(&self.0[id.idx()], max_bytes).to_owned())
+    }
+
+    fn text_bytes(&self, id: SampleId) -> u64 {
+        self.0[id.idx()].len() as u64
+    }
+}
+
+/// An image as a line of a test shows it.
+fn shown(image: &Decoded) -> String {
+    format!("{} {} {}x{}", image.facts.format, image.facts.mode.id(), image.facts.width, image.facts.height)
+}
 
 /// A dataset that was read to its end.
 pub(crate) struct Read {
     pub(crate) dataset: Dataset,
     pub(crate) notes: Vec<String>,
-    pub(crate) texts: TextStore,
+    pub(crate) texts: Texts,
     pub(crate) fingerprints: Vec<Option<[Digest; 3]>>,
     pub(crate) dir: TempDir,
 }
@@ -43,17 +63,19 @@ pub(crate) fn read_paths(
 ) -> Result<Read, ReadError> {
     let inputs: Vec<_> = paths.iter().map(|path| input(dir.path(), path)).collect();
     let mut reader = Reader::open(&inputs, options)?;
-    let mut texts = TextStore::new(dir.path()).unwrap();
+    let mut texts = Texts::default();
     let mut fingerprints = Vec::new();
-    while let Some(window) = reader.next_window(max_items, max_bytes)? {
+    while let Some(window) = reader.next_window(max_items, max_bytes, Images::default())? {
         assert_eq!(window.first.idx(), fingerprints.len());
-        let mut read = window.texts.iter().peekable();
-        for (idx, digests) in window.fingerprints.iter().enumerate() {
-            let id = SampleId::from_idx(window.first.idx() + idx);
-            texts.push(read.next_if(|it| it.id == id).map(|it| it.text.as_str())).unwrap();
-            fingerprints.push(*digests);
+        for content in window.contents {
+            let (text, digests) = match content {
+                Some(ReadContent::Text { text, digests, .. }) => (text, Some(digests)),
+                Some(ReadContent::Image { decoded, .. }) => (decoded.map_or_else(String::new, |it| shown(&it)), None),
+                None => (String::new(), None),
+            };
+            texts.0.push(text);
+            fingerprints.push(digests);
         }
-        assert!(read.next().is_none());
         assert!(reader.bytes_read() <= reader.total_bytes());
     }
     assert_eq!(reader.bytes_read(), reader.total_bytes());

@@ -1,7 +1,7 @@
 //! What is read of a folder, and what its names tell.
 
 use tamis_core::{SampleId, SplitRole};
-use tamis_data::{Input, ReadOptions, Reader};
+use tamis_data::{Images, Input, ReadOptions, Reader};
 
 use crate::common::{check_folder, folder, read_paths};
 
@@ -14,7 +14,7 @@ fn tables_win_over_text_files() {
         &["a.csv:1 | train | - | two", "b.jsonl:1 | train | - | one"],
     );
     assert_eq!(read.note("2 files"), "`.`: 2 files read by content and extension (1 as csv, 1 as jsonl)");
-    assert_eq!(read.note("notes.txt"), "`.`: 1 file left out, no tables of these formats: `notes.txt`");
+    assert_eq!(read.note("notes.txt"), "`.`: 1 file left out, of other formats: `notes.txt`");
 }
 
 #[test]
@@ -39,13 +39,15 @@ fn what_is_no_data_is_left_out() {
             ("tamis-out/samples.parquet", b"x"),
             ("other/audit.json", b"{}"),
             ("other/samples.parquet", b"x"),
+            ("killed/store/lock", b"1"),
+            ("killed/store/text-0/1.seg", b"x"),
         ],
         &["a.txt | train | - | one", "sub/LICENSE | train | - | a text"],
     );
     assert_eq!(read.note("about"), "`.`: 2 files left out, about the data: `LICENSE-MIT`, `README.md`");
     assert_eq!(read.note("binary"), "`.`: 1 file left out, binary: `image.png`");
     assert_eq!(read.note("hidden"), "`.`: 2 entries left out, hidden");
-    assert_eq!(read.note("audits"), "`.`: 2 entries left out, audits");
+    assert_eq!(read.note("audits"), "`.`: 3 entries left out, audits");
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn a_given_role_is_kept() {
     let split = Some(("held-out".to_owned(), Some(SplitRole::Test)));
     let inputs = [Input { path: dir.path().join("a.jsonl"), split }];
     let mut reader = Reader::open(&inputs, &ReadOptions::default()).unwrap();
-    while reader.next_window(10, 10).unwrap().is_some() {}
+    while reader.next_window(10, 10, Images::default()).unwrap().is_some() {}
     let (dataset, _) = reader.finish();
     assert_eq!(dataset.split_role(dataset.sample(SampleId(0)).split), SplitRole::Test);
 }
@@ -141,10 +143,10 @@ fn nothing_to_read_says_what_was_looked_for() {
     };
     let default = ReadOptions::default();
     assert_eq!(error(&[], "no", &default), "no such file or folder: `ROOT/no`");
-    let looked_for = "looked for tables (.parquet .jsonl .ndjson .csv .tsv) and text files";
+    let looked_for = "looked for tables (.parquet .jsonl .ndjson .csv .tsv, idx), image files and text files";
     assert_eq!(error(&[], "", &default), format!("nothing to read in `ROOT`: {looked_for}, found no file"));
     assert_eq!(
-        error(&[("a.png", b"\0")], "", &default),
+        error(&[("a.bin", b"\0")], "", &default),
         format!("nothing to read in `ROOT`: {looked_for}, found 1 file, all of them binary or of another kind")
     );
     assert_eq!(

@@ -108,7 +108,11 @@ fn empty_files_are_named() {
     check_unreadable("a.tsv", b"", "a.tsv: empty file: 0 bytes, expected a header");
     check_unreadable("a.txt", b"", "a.txt: empty file: 0 bytes, expected one text a line");
     check_unreadable("a.parquet", b"", "a.parquet: not a Parquet file: 0 bytes, expected the magic PAR1");
-    check_unreadable("a", b"", "a: an empty file, expected one of parquet, jsonl, csv, tsv, lines, text-files");
+    check_unreadable(
+        "a",
+        b"",
+        "a: an empty file, expected one of parquet, idx, jsonl, csv, tsv, lines, text-files, image-files",
+    );
 }
 
 #[test]
@@ -196,8 +200,8 @@ fn lines_are_samples_and_blank_ones_are_empty() {
 fn binary_data_is_no_format() {
     check_unreadable(
         "a.bin",
-        b"\x89PNG\r\n\0\0",
-        "a.bin: binary data, expected one of parquet, jsonl, csv, tsv, lines, text-files",
+        b"\x01\x02\0\0",
+        "a.bin: binary data, expected one of parquet, idx, jsonl, csv, tsv, lines, text-files, image-files",
     );
     check_unreadable(
         "a.csv",
@@ -228,7 +232,10 @@ fn a_forced_format_wins() {
     let read = read_with(&[("a.jsonl", b"{\"text\": \"one\"}\n")], &from("text-files")).unwrap();
     assert_eq!(read.lines(), ["a.jsonl | train | - | {\"text\": \"one\"}\n"]);
     let error = error_of("a.csv", b"a,b\n", &from("cvs"));
-    assert_eq!(error.to_string(), "unknown format `cvs`, expected one of parquet, jsonl, csv, tsv, lines, text-files");
+    assert_eq!(
+        error.to_string(),
+        "unknown format `cvs`, expected one of parquet, idx, jsonl, csv, tsv, lines, text-files, image-files"
+    );
     assert_eq!(error.hint().as_deref(), Some("did you mean --from csv?"));
     assert!(error.is_usage());
 }
@@ -281,7 +288,7 @@ fn parquet_has_dictionaries_conversations_and_bytes() {
         &bytes,
         &["a.parquet:1 | train | x | hi\n\nhello", "a.parquet:2 | train | y | again", "a.parquet:3 | train | x | more"],
     );
-    assert_eq!(read.note("left out"), "`a.parquet`: column `image` was left out: it holds bytes, not text");
+    assert_eq!(read.note("left out"), "column `image` was left out: it holds bytes");
     assert_eq!(read.column("old"), [Some("a"), Some("b"), Some("c")]);
 }
 

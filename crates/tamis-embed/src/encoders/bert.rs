@@ -11,12 +11,12 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::{Embedding, Module as _};
 use serde::Deserialize;
 
-use super::{Encoder, EncoderDef, PackedTokens};
+use super::{Build, EncoderDef, PackedTokens, TextEncoder};
 use crate::kernels::{AddNorm, Attention, BiasGelu, LayerNorm};
 use crate::weights::Weights;
 use crate::{ModelError, ModelFiles};
 
-pub(super) static DEF: EncoderDef = EncoderDef { id: "bert", build };
+pub(super) static DEF: EncoderDef = EncoderDef { id: "bert", build: Build::Text(build) };
 
 /// `config.json`, as far as the forward pass depends on it.
 #[derive(Debug, Deserialize)]
@@ -69,7 +69,7 @@ fn build(
     files: &ModelFiles,
     config: &serde_json::Value,
     weights: Weights<'_>,
-) -> std::result::Result<Box<dyn Encoder>, ModelError> {
+) -> std::result::Result<Box<dyn TextEncoder>, ModelError> {
     let config = Config::deserialize(config).map_err(|error| files.malformed("config.json", error))?;
     config.check().map_err(|reason| files.malformed("config.json", reason))?;
     let weights = weights.with_optional_prefix("bert.");
@@ -156,7 +156,7 @@ impl Linear {
     }
 }
 
-impl Encoder for Bert {
+impl TextEncoder for Bert {
     fn forward(&self, tokens: &PackedTokens) -> Result<Tensor> {
         let n = tokens.ids.len();
         let words = self.words.forward(&Tensor::from_slice(&tokens.ids, n, &Device::Cpu)?)?;

@@ -156,6 +156,7 @@ impl Page<'_> {
             self.paragraph(indent, &described(report, sample), Ink::Plain)?;
             let text = match passage {
                 Passage::Text { text, .. } => text.clone(),
+                Passage::Picture { facts, .. } => format!("({})", prose::picture(facts)),
                 Passage::SameAs(idx) => {
                     format!("(the same bytes as {})", prose::key(report.dataset, exhibit.samples[*idx].id))
                 }

@@ -14,7 +14,7 @@ use tamis_core::{Dataset, Evidence, Report, Value};
 
 pub use audit::{
     AUDIT_SCHEMA, Audit, CheckOutcome, CheckRecord, DatasetRecord, FullAudit, InputRecord, LabelRecord, ModelRecord,
-    SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
+    PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
 };
 pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, findings};
 

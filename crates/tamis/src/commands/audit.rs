@@ -1,19 +1,24 @@
 //! `tamis audit`.
 
 use std::io::{BufWriter, ErrorKind, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tamis::audit::{self, Audit, AuditOptions};
 use tamis::config::{self, FileConfig};
 use tamis::dry_run::{self, DryRun};
-use tamis::{models, output};
+use tamis::ingest::WindowSize;
+use tamis::output;
 use tamis_core::{Outcome, Severity};
+use tamis_data::atomic::Commits;
+use tamis_data::store::Store;
 use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
 
 use super::{inputs, model_name, read_options, set_threads};
 use crate::args::AuditArgs;
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
+use crate::interrupt;
 use crate::progress::Bars;
 
 /// Audits, prints and writes.
@@ -29,16 +34,20 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
     let bars = Bars::new(args.read.quiet);
     let options = options(&args, &file, fail_on, config_file)?;
     if args.dry_run {
-        let dry_run = dry_run::dry_run(&options, &bars)?;
+        let store = Store::temporary(&config::scratch_dir())?;
+        interrupt::remove_scratch(store.dir().to_owned());
+        let dry_run = dry_run::dry_run(&options, &store, &bars)?;
         std::io::stdout().write_all(dry_run_text(&dry_run).as_bytes())?;
         return Ok(ExitStatus::Clean);
     }
+    interrupt::say_how_to_resume(&options.out);
     let mut audit = audit::run(options, &bars)?;
     let started = Instant::now();
-    output::write(&audit.report())?;
+    let outputs = output::write(&audit.report(), audit.commits())?;
+    audit.set_outputs(outputs);
     let n_findings = audit.report().findings().count();
     audit.add_time("write", n_findings, started.elapsed().as_secs_f64());
-    output::write_audit(&audit.report())?;
+    output::write_audit(&audit.report(), audit.commits())?;
     match print(&audit, renderer) {
         // Whoever read the report had enough of it; what was found stands.
         Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -65,13 +74,21 @@ fn options(
     if checks.is_empty() {
         return Err(Usage("no check is left to run: --skip leaves out all that --only names".to_owned()).into());
     }
-    let model_name = model_name(&args.read, file);
+    let window = match args.window {
+        None => WindowSize::default(),
+        Some(n) => WindowSize { texts: n, images: n, ..WindowSize::default() },
+    };
+    let inputs = inputs(&args.read)?;
+    let out = args.out.clone().or_else(|| file.out.clone()).unwrap_or_else(|| PathBuf::from("tamis-out"));
+    if let Some(input) = inputs.iter().find(|it| is_same_folder(&it.path, &out)) {
+        let path = input.path.display();
+        return Err(Usage(format!("--out is `{path}`, which is read: expected another folder for the record")).into());
+    }
     Ok(AuditOptions {
-        inputs: inputs(&args.read)?,
+        inputs,
         read: read_options(&args.read, file),
-        out: args.out.clone().or_else(|| file.out.clone()).unwrap_or_else(|| PathBuf::from("tamis-out")),
-        model: models::find(&model_name)?,
-        model_name,
+        out,
+        model: model_name(&args.read, file),
         checks,
         seed: args.seed.or(file.seed).unwrap_or(0),
         fail_on,
@@ -80,7 +97,22 @@ fn options(
         command: std::iter::once("tamis".to_owned())
             .chain(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()))
             .collect(),
+        window,
+        commits: Arc::new(commits(args.failpoint)),
     })
+}
+
+/// Whether both are there and lead to one place.
+fn is_same_folder(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Writes as always, or stops for good at a point that a test has named.
+fn commits(failpoint: Option<u64>) -> Commits {
+    match failpoint {
+        None => Commits::new(),
+        Some(n) => Commits::stopping_at(n, Box::new(|| print_to_stderr("failpoint reached\n"))),
+    }
 }
 
 fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
@@ -121,15 +153,15 @@ fn status(audit: &Audit, fail_on: Severity, exit_zero: bool) -> ExitStatus {
 
 fn dry_run_text(it: &DryRun) -> String {
     let mut text = format!(
-        "samples            {}\ndistinct texts     {}\nreading            {}, measured\nembedding          {}\njoins              {}\nmemory             \
-         about {}\nscratch on disk    {}\n",
+        "samples            {}\ndistinct           {}\nreading            {}, measured\nembedding          {}\njoins              {}\nmemory             \
+         about {}\nstore on disk      about {}\n",
         it.n_samples,
         it.n_distinct,
         duration(it.read_seconds),
         it.embed_seconds.map_or("none".to_owned(), duration),
         it.join_seconds.map_or("none".to_owned(), duration),
         bytes(it.memory_bytes),
-        bytes(it.scratch_bytes),
+        bytes(it.store_bytes),
     );
     text.push_str("\nchecks\n");
     for (id, skipped) in &it.checks {

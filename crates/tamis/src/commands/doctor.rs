@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use tamis::model::Model;
 use tamis::{config, models};
-use tamis_core::NoProgress;
-use tamis_embed::TextModel;
+use tamis_core::{ModelInput, NoProgress, Pixels};
 
 use crate::exit::ExitStatus;
 
@@ -33,22 +32,35 @@ pub(crate) fn run() -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Clean)
 }
 
-/// Loads a model, embeds [`TRIAL`] and says what came out.
+/// Loads a model, embeds something and says what came out.
 fn try_model(name: &str) -> anyhow::Result<String> {
     let started = Instant::now();
-    let model = TextModel::load(&models::find(name)?).with_context(|| format!("cannot load {name}"))?;
+    let files = models::find(name)?;
+    let model = Model::load(&files, tamis_embed::modality(&files)?, None)?;
     let loaded = started.elapsed();
-    let rows = model.embed(&TRIAL, &NoProgress)?.rows;
+    let rows = match model.input() {
+        None => model.embed_texts(&TRIAL, &NoProgress)?.rows,
+        Some(input) => model.embed_images(&trial_images(input.side).each_ref(), &NoProgress)?,
+    };
     let norm = |i: usize| rows.row(i).dot(&rows.row(i)).sqrt();
     let cosine = |i: usize, j: usize| rows.row(i).dot(&rows.row(j)) / (norm(i) * norm(j));
     let (same, other) = (cosine(0, 1), cosine(0, 2));
-    anyhow::ensure!(other < same, "{name} does not work: cosine {same:.2} of a paraphrase, {other:.2} of another text");
+    anyhow::ensure!(other < same, "{name} does not work: cosine {same:.2} of two alike, {other:.2} of two that differ");
     let facts = model.facts();
+    let input = match facts.input {
+        ModelInput::Tokens(n) => format!("{n} tokens"),
+        ModelInput::Pixels(it) => format!("images up to {0} x {0}", it.side),
+    };
     let ms = loaded.as_millis();
-    Ok(format!(
-        "works ({} numbers, {} tokens, loaded in {ms} ms, weights {})",
-        facts.dim,
-        facts.max_tokens,
-        &facts.weights_blake3[..16]
-    ))
+    Ok(format!("works ({} numbers, {input}, loaded in {ms} ms, weights {})", facts.dim, &facts.weights_blake3[..16]))
+}
+
+/// Two shades of one ramp and a checkerboard: what any image model must tell apart.
+fn trial_images(side: u32) -> [Pixels; 3] {
+    let image = |shade: &dyn Fn(u32, u32) -> u32| {
+        let places = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
+        let rgb = places.flat_map(|(x, y)| [u8::try_from(shade(x, y)).unwrap_or(u8::MAX); 3]).collect();
+        Pixels { width: side, height: side, rgb }
+    };
+    [image(&|x, _| 200 * x / side), image(&|x, _| 20 + 200 * x / side), image(&|x, y| 255 * ((x / 8 + y / 8) % 2))]
 }

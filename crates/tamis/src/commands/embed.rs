@@ -1,25 +1,34 @@
 //! `tamis embed`.
 
 use anyhow::Context as _;
-use tamis::ingest::ingest;
+use tamis::ingest::{WindowSize, ingest};
+use tamis::model::Model;
 use tamis::{config, models};
+use tamis_data::atomic::Commits;
+use tamis_data::store::Store;
 use tamis_data::{Reader, npy};
-use tamis_embed::TextModel;
 
 use super::{inputs, model_name, read_options, set_threads};
 use crate::args::EmbedArgs;
 use crate::exit::{ExitStatus, print_to_stderr};
+use crate::interrupt;
 use crate::progress::Bars;
 
 /// Embeds and writes.
 pub(crate) fn run(args: &EmbedArgs) -> anyhow::Result<ExitStatus> {
     let (file, _) = config::load(args.read.config.as_deref())?;
     set_threads(&args.read, &file)?;
-    let files = models::find(&model_name(&args.read, &file))?;
     let reader = Reader::open(&inputs(&args.read)?, &read_options(&args.read, &file))?;
-    let model = TextModel::load(&files).context("cannot load the model")?;
-    let ingested = ingest(reader, Some(&model), &config::scratch_dir(), &Bars::new(args.read.quiet))?;
-    let (dataset, embeddings) = (&ingested.dataset, ingested.embeddings.as_ref());
+    let named = model_name(&args.read, &file);
+    let files = models::find(named.as_deref().unwrap_or(models::default_for(reader.modality())))?;
+    let model = Model::load(&files, reader.modality(), reader.typical_side()).context("cannot load the model")?;
+    let store = Store::temporary(&config::scratch_dir())?;
+    interrupt::remove_scratch(store.dir().to_owned());
+    let bars = Bars::new(args.read.quiet);
+    let ingested = ingest(reader, Some(&model), &store, WindowSize::default(), &bars)?;
+    let center = |it| if args.raw { Ok(it) } else { model.center(it) };
+    let embeddings = ingested.embeddings.map(center).transpose()?;
+    let (dataset, embeddings) = (&ingested.dataset, embeddings.as_ref());
     let vectors = embeddings.map(|it| (it, it.rows().to_slice().expect("because vectors are kept row-major")));
     let dim = model.manifest().dim;
     let row = |id| {
@@ -29,7 +38,8 @@ pub(crate) fn run(args: &EmbedArgs) -> anyhow::Result<ExitStatus> {
     };
     let rows: Vec<Option<&[f32]>> = dataset.ids().map(row).collect();
     let shape = (dataset.len(), dim);
-    npy::write(&args.out, shape, rows).with_context(|| format!("cannot write {}", args.out.display()))?;
+    npy::write(&Commits::new(), &args.out, shape, rows)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
     if !args.read.quiet {
         let text = format!("{}: {} vectors of {} numbers\n", args.out.display(), shape.0, shape.1);
         print_to_stderr(&text);

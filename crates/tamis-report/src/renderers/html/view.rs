@@ -1,8 +1,13 @@
 //! What the template of the HTML report is filled with: words and numbers, nothing left to decide.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use tamis_core::report::wilson_interval;
-use tamis_core::{CheckReport, CheckResult, Dataset, Evidence, Finding, Outcome, Report, Severity, Value};
+use tamis_core::{
+    CheckReport, CheckResult, Contents, Dataset, Evidence, Finding, ImageFacts, ModelInput, Outcome, Report, Severity,
+    Value,
+};
 
 use crate::exhibit::{Exhibit, Exhibited, Layout, Passage};
 use crate::overview::{self, CheckCounts, CheckRow};
@@ -14,8 +19,10 @@ use crate::wire::v1::DatasetRecord;
 const MAX_FINDINGS: usize = 50;
 /// Findings of a check that are unfolded.
 const MAX_OPEN: usize = 3;
-/// Samples of a finding on the page.
-const MAX_SAMPLES: usize = 4;
+/// Samples of a finding on the page, where they are texts.
+const MAX_TEXTS: usize = 4;
+/// The same where they are pictures, which take less room.
+const MAX_PICTURES: usize = 8;
 /// Characters of a text on the page.
 const MAX_CHARS: usize = 2_000;
 /// Labels in the head of the page.
@@ -111,6 +118,7 @@ struct Item {
     direction: Option<String>,
     change: Option<Change>,
     samples: Vec<Card>,
+    are_pictures: bool,
     more: Option<String>,
     evidence: Vec<Fact>,
 }
@@ -140,8 +148,32 @@ struct Card {
     place: String,
     facts: Vec<Fact>,
     text: Option<String>,
+    picture: Option<Picture>,
     /// What stands in the place of a text, or how much of it is missing.
     remark: Option<String>,
+}
+
+/// A picture of a sample.
+#[derive(Debug, Serialize)]
+struct Picture {
+    /// A `data:` URL.
+    url: String,
+    /// What it is, in words.
+    caption: String,
+    /// Whether its pixels are to be seen as such, because it is smaller than its place.
+    is_tiny: bool,
+}
+
+/// Longer side up to which a picture is enlarged without smoothing.
+const TINY: u32 = 96;
+
+impl Picture {
+    fn new(facts: &ImageFacts, thumbnail: Option<&[u8]>) -> Option<Self> {
+        let thumbnail = thumbnail?;
+        let kind = if thumbnail.starts_with(b"\x89PNG") { "png" } else { "jpeg" };
+        let url = format!("data:image/{kind};base64,{}", BASE64_STANDARD.encode(thumbnail));
+        Some(Self { url, caption: prose::picture(facts), is_tiny: facts.width.max(facts.height) <= TINY })
+    }
 }
 
 impl Page {
@@ -165,9 +197,13 @@ impl Page {
             provenance: provenance(report),
             config: facts(report.dataset, &report.config),
             limits: format!(
-                "This page shows the worst {MAX_FINDINGS} findings of each check, at most {MAX_SAMPLES} samples of each \
-                 finding and {} characters of each text. Everything is in findings.jsonl.",
-                prose::count(MAX_CHARS)
+                "This page shows the worst {MAX_FINDINGS} findings of each check, at most {} samples of each \
+                 finding and {}. Everything is in findings.jsonl.",
+                max_samples(report),
+                match report.contents {
+                    Contents::Texts(_) => format!("{} characters of each text", prose::count(MAX_CHARS)),
+                    Contents::Images(_) => "a small version of each image".to_owned(),
+                }
             ),
         }
     }
@@ -229,6 +265,13 @@ impl Whisker {
     }
 }
 
+fn max_samples(report: &Report<'_>) -> usize {
+    match report.contents {
+        Contents::Texts(_) => MAX_TEXTS,
+        Contents::Images(_) => MAX_PICTURES,
+    }
+}
+
 /// One decimal is a tenth of a pixel.
 fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
@@ -254,7 +297,7 @@ impl Section {
 
 impl Item {
     fn new(report: &Report<'_>, finding: &Finding, open: bool) -> Self {
-        let exhibit = Exhibit::new(report, finding, MAX_SAMPLES);
+        let exhibit = Exhibit::new(report, finding, max_samples(report));
         let passages = exhibit.passages(report, Layout::Block { max_chars: MAX_CHARS });
         let cards = exhibit.samples.iter().zip(passages);
         let change = Change::new(&finding.evidence);
@@ -272,6 +315,7 @@ impl Item {
             suggestion: prose::remedy(report.dataset, finding),
             evidence: evidence.map(|(name, value)| (*name, prose::value(report.dataset, value)).into()).collect(),
             samples: cards.map(|(sample, passage)| Card::new(report, &exhibit, sample, passage)).collect(),
+            are_pictures: matches!(report.contents, Contents::Images(_)),
             more: (0 < exhibit.n_hidden)
                 .then(|| format!("{} in findings.jsonl", prose::counted(exhibit.n_hidden, "more sample"))),
             direction,
@@ -307,14 +351,20 @@ impl Change {
 impl Card {
     fn new(report: &Report<'_>, exhibit: &Exhibit<'_>, sample: &Exhibited, passage: Passage) -> Self {
         let (dataset, id) = (report.dataset, sample.id);
-        let (text, remark) = match passage {
-            Passage::Text { text, cut_from } => {
-                (Some(text), cut_from.map(|size| format!("A part of {}.", prose::bytes(size))))
+        let (mut text, mut picture) = (None, None);
+        let remark = match passage {
+            Passage::Text { text: shown, cut_from } => {
+                text = Some(shown);
+                cut_from.map(|size| format!("A part of {}.", prose::bytes(size)))
+            }
+            Passage::Picture { facts, thumbnail } => {
+                picture = Picture::new(&facts, thumbnail.as_deref());
+                picture.is_none().then(|| "Can no longer be read back.".to_owned())
             }
             Passage::SameAs(idx) => {
-                (None, Some(format!("The same bytes as {}.", prose::key(dataset, exhibit.samples[idx].id))))
+                Some(format!("The same bytes as {}.", prose::key(dataset, exhibit.samples[idx].id)))
             }
-            Passage::Nothing(why) => (None, Some(format!("{}.", prose::capitalized(&why)))),
+            Passage::Nothing(why) => Some(format!("{}.", prose::capitalized(&why))),
         };
         let facts = sample.facts.iter().filter(|(name, _)| *name != "split");
         Self {
@@ -325,6 +375,7 @@ impl Card {
             place: prose::place(dataset, id),
             facts: facts.map(|(name, value)| (*name, value.clone()).into()).collect(),
             text,
+            picture,
             remark,
         }
     }
@@ -335,11 +386,15 @@ fn provenance(report: &Report<'_>) -> Vec<Fact> {
     let mut facts = vec![
         ("Command", visible(&report.command.join(" "))),
         ("Version", format!("tamis {}", report.version)),
-        ("Dataset hash", DatasetRecord::new(report.dataset, report.fingerprints).hash),
+        ("Dataset hash", DatasetRecord::new(report).hash),
     ];
     if let Some(model) = &report.model {
         let revision = model.revision.as_ref().map(|it| format!(", revision {}", visible(it))).unwrap_or_default();
-        let sizes = format!("{} dimensions, {} tokens", prose::count(model.dim), prose::count(model.max_tokens));
+        let input = match model.input {
+            ModelInput::Tokens(n) => prose::counted(n, "token"),
+            ModelInput::Pixels(it) => format!("{0} × {0} pixels ({1}, {2})", it.side, it.fit.id(), it.filter.id()),
+        };
+        let sizes = format!("{} dimensions, {input}", prose::count(model.dim));
         facts.push(("Model", format!("{}{revision}: {sizes}", visible(&model.id))));
         facts.push(("Weights (BLAKE3)", visible(&model.weights_blake3)));
     }

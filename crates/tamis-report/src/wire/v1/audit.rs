@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tamis_core::report::wilson_interval;
-use tamis_core::{CheckReport, CheckResult, Dataset, Fingerprints, IdentityLevel, ModelFacts, Outcome, Report};
+use tamis_core::{
+    CheckReport, CheckResult, Dataset, Fingerprints, IdentityLevel, ModelFacts, ModelInput, Outcome, Report,
+};
 
 use super::{Finding, NotFinite, findings, finite, object};
 use crate::overview::Tally;
@@ -42,6 +44,8 @@ pub struct Audit {
     pub notes: Vec<String>,
     /// Every check, in a fixed order.
     pub checks: Vec<CheckRecord>,
+    /// The other files of the record.
+    pub outputs: Vec<InputRecord>,
     /// Seconds per stage: the only part that may differ between equal runs.
     pub timing: Vec<StageRecord>,
 }
@@ -157,8 +161,21 @@ pub struct ModelRecord {
     pub weights_blake3: String,
     /// Length of a vector.
     pub dim: u64,
-    /// Tokens of a text that the model reads.
-    pub max_tokens: u64,
+    /// Tokens of a text that the model reads; null for a model of images.
+    pub max_tokens: Option<u64>,
+    /// The picture that the model sees; null for a model of texts.
+    pub pixels: Option<PixelsRecord>,
+}
+
+/// The picture that a model of images sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PixelsRecord {
+    /// Width and height.
+    pub side: u32,
+    /// How a picture that is not square becomes one: `stretch` or `center-crop`.
+    pub fit: String,
+    /// How pixels are averaged: `bilinear` or `bicubic`.
+    pub filter: String,
 }
 
 /// One check and what became of it. What a check that did not run would have counted is null, never zero.
@@ -243,13 +260,14 @@ impl Audit {
             command: report.command.clone(),
             config: object(report.dataset, "config", &report.config)?,
             inputs: report.dataset.files().iter().map(InputRecord::new).collect(),
-            dataset: DatasetRecord::new(report.dataset, report.fingerprints),
+            dataset: DatasetRecord::new(report),
             model: report.model.as_ref().map(ModelRecord::new),
             device: device.map(|it| it.device.clone()),
             dtype: device.map(|it| it.dtype.clone()),
             seed: report.seed,
             notes: report.notes.clone(),
             checks: report.checks.iter().map(CheckRecord::new).collect::<Result<_, _>>()?,
+            outputs: report.outputs.iter().map(InputRecord::new).collect(),
             timing: report.timing.iter().map(StageRecord::new).collect::<Result<_, _>>()?,
         })
     }
@@ -274,7 +292,8 @@ impl InputRecord {
 impl DatasetRecord {
     /// Counts and hashes a dataset.
     #[must_use]
-    pub fn new(dataset: &Dataset, fingerprints: &Fingerprints) -> Self {
+    pub fn new(report: &Report<'_>) -> Self {
+        let dataset = report.dataset;
         let tally = Tally::new(dataset);
         let states =
             StateCounts { ok: tally.ok as u64, empty: tally.empty as u64, unreadable: tally.unreadable as u64 };
@@ -285,8 +304,8 @@ impl DatasetRecord {
         };
         let label = |(name, samples): (&String, &usize)| LabelRecord { name: name.clone(), samples: *samples as u64 };
         Self {
-            hash: dataset_hash(dataset, fingerprints),
-            modality: "text".to_owned(),
+            hash: dataset_hash(dataset, report.fingerprints),
+            modality: report.contents.modality().id().to_owned(),
             n_samples: dataset.len() as u64,
             states,
             splits: (0..).zip(dataset.split_names().iter().zip(&tally.splits)).map(split).collect(),
@@ -321,7 +340,16 @@ impl ModelRecord {
             revision: model.revision.clone(),
             weights_blake3: model.weights_blake3.clone(),
             dim: model.dim as u64,
-            max_tokens: model.max_tokens as u64,
+            max_tokens: match model.input {
+                ModelInput::Tokens(n) => Some(n as u64),
+                ModelInput::Pixels(_) => None,
+            },
+            pixels: match model.input {
+                ModelInput::Tokens(_) => None,
+                ModelInput::Pixels(it) => {
+                    Some(PixelsRecord { side: it.side, fit: it.fit.id().to_owned(), filter: it.filter.id().to_owned() })
+                }
+            },
         }
     }
 }
@@ -349,7 +377,7 @@ impl CheckRecord {
             interval: interval.map(|(low, high)| [low, high]),
             threshold: result.threshold.map(|it| finite(id, "threshold", it)).transpose()?,
             threshold_source: (!result.threshold_source.is_empty()).then(|| result.threshold_source.clone()),
-            facts: result.facts.iter().map(|(name, count)| ((*name).to_owned(), *count as u64)).collect(),
+            facts: result.facts.iter().map(|(name, count)| (name.to_string(), *count as u64)).collect(),
             notes: result.notes.clone(),
         })
     }

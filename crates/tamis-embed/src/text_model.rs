@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 use ndarray::{Array2, ArrayView2, ArrayViewMut1};
 use rayon::prelude::*;
-use tamis_core::{ModelFacts, Task};
+use tamis_core::{ModelFacts, ModelInput, Task};
 
-use crate::encoders::{self, Encoder, PackedTokens};
-use crate::manifest::Pooling;
+use crate::encoders::{self, PackedTokens, TextEncoder};
+use crate::manifest::{Pooling, TextInput};
 use crate::tokens::{TextTokenizer, Tokens};
 use crate::weights::Weights;
 use crate::{EmbedError, Manifest, ModelError, ModelFiles};
@@ -18,9 +18,10 @@ const TOKENS_PER_BATCH: usize = 512;
 /// A text model, ready to embed.
 pub struct TextModel {
     manifest: Manifest,
+    input: TextInput,
     weights_blake3: String,
     tokenizer: TextTokenizer,
-    encoder: Box<dyn Encoder>,
+    encoder: Box<dyn TextEncoder>,
 }
 
 impl std::fmt::Debug for TextModel {
@@ -42,18 +43,19 @@ impl TextModel {
     /// Loads a model from its files.
     ///
     /// # Errors
-    /// When a file is missing or malformed, the architecture is unknown, or a weight has not the shape that the
+    /// When the model is not one for texts, a file is missing or malformed, the architecture is unknown, or a weight has not the shape that the
     /// configuration says.
     pub fn load(files: &ModelFiles) -> Result<Self, ModelError> {
         let manifest = Manifest::of(files)?;
-        let tokenizer = TextTokenizer::load(files, &manifest)?;
+        let input = manifest.text(files)?.clone();
+        let tokenizer = TextTokenizer::load(files, input.max_tokens)?;
         let config = files.require("config.json", "the configuration of the transformers library")?;
         let config = serde_json::from_slice(&config).map_err(|error| files.malformed("config.json", error))?;
         let bytes = files.require(&manifest.weights, "the weights in safetensors format (not pytorch_model.bin)")?;
         let weights = Weights::open(files, &manifest.weights, &bytes, manifest.weights_format)?;
-        let encoder = encoders::build(&manifest.architecture, files, &config, weights)?;
+        let encoder = encoders::build_text(&manifest.architecture, files, &config, weights)?;
         let weights_blake3 = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { manifest, weights_blake3, tokenizer, encoder })
+        Ok(Self { manifest, input, weights_blake3, tokenizer, encoder })
     }
 
     /// What is to be known of the model.
@@ -70,7 +72,7 @@ impl TextModel {
             revision: self.manifest.revision.clone(),
             weights_blake3: self.weights_blake3.clone(),
             dim: self.manifest.dim,
-            max_tokens: self.manifest.max_tokens,
+            input: ModelInput::Tokens(self.input.max_tokens),
         }
     }
 
@@ -115,7 +117,7 @@ impl TextModel {
             .expect("because the encoder gives one vector of the model's dimension per token");
         let mut rows = Array2::zeros((batch.len(), dim));
         for (row, (start, len)) in rows.rows_mut().into_iter().zip(packed.spans) {
-            pool(self.manifest.pooling, hidden.slice(ndarray::s![start..start + len, ..]), row);
+            pool(self.input.pooling, hidden.slice(ndarray::s![start..start + len, ..]), row);
         }
         Ok(rows)
     }

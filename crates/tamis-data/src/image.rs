@@ -1,0 +1,217 @@
+//! Pictures: one decode gives all that is kept of one.
+//!
+//! # What is read
+//! - JPEG, PNG, GIF, WebP, BMP and TIFF, told by their bytes and not by their names. Other kinds are known by name
+//!   ([`Kind`]), so that the reason says what was found; they are not read.
+//! - Of an animation (GIF, WebP, PNG) the first frame, on its canvas; of a TIFF the first page. [`ImageFacts::note`] says so.
+//! - Truncated files are errors, and so are damaged ones, where the format or the decoder can tell. A JPEG, PNG or WebP must
+//!   reach its own end (the end mark, or the length that its header declares); what follows the end does not count. A GIF may
+//!   end behind any whole block once it has a frame. A JPEG has no checksums: changed or missing bytes in the middle of its
+//!   data are decoded to something, as by other readers.
+//! - Of TIFF, not read: palettes, YCbCr, grey of 4 or 32 bits. The reason says so.
+//! - At most 89,478,485 pixels (Pillow's limit against decompression bombs) and 512 MiB of decoded samples, by the header:
+//!   nothing is allocated for what is refused.
+//!
+//! # What a pixel is
+//! - Pictures are upright: an EXIF orientation (JPEG, PNG, WebP) or TIFF's own tag is applied before anything else, and
+//!   [`ImageFacts`] has the upright size. Orientations in XMP are not looked at.
+//! - The mode is that of the decoded picture. A palette counts as the colors it maps to, RGB or (with transparency) RGBA; grey
+//!   of 1, 2 and 4 bits is `L`; a GIF without a transparent pixel is RGB. CMYK (JPEG, TIFF) is decoded to RGB without its
+//!   color profile. Color profiles are not applied.
+//! - [`Decoded::pixels`] is the identity at [`tamis_core::IdentityLevel::Pixels`]: a hash of size, mode and all samples at
+//!   full depth. Colors behind fully transparent pixels count. The same grey values as `L` and as RGB are two identities.
+//! - Everything else looks at 8 bits without alpha: 16 bits are divided by 257 and rounded, floating-point samples are clamped
+//!   to 0 to 1, alpha is blended over white in stored (sRGB) values.
+//!
+//! # What is made of it
+//! - Perceptual hashes, equal to those of `ImageHash` on the same pixels. Pillow 13 scales tall pictures along the columns
+//!   first, here it is always the rows: a bit or two may differ there. A flat picture has `phash` 2^63 (black: 0) and `dhash` 0.
+//! - A grey picture of at most 64 pixels a side for verification, and a thumbnail of at most 128 for people: PNG where nothing
+//!   was scaled, else JPEG of quality 85. Neither is enlarged.
+//! - The model's input, where one is asked for: within one level of Pillow's resize of the same pixels (along the rows
+//!   first). A center crop keeps what torchvision's `Resize` and `CenterCrop` keep.
+//!
+//! # Time and memory
+//! Time grows with the number of pixels: of a JPEG of 2 megapixels, decoding takes about 40 % and the perceptual hashes 30 %.
+//! Pictures above 16 million pixels are decoded one at a time by each [`Decoder`], so that
+//! memory does not grow with the number of threads.
+
+mod flat;
+mod hash;
+mod header;
+mod kind;
+mod read;
+mod record;
+mod resize;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use tamis_core::{ColorMode, Digest, ImageFacts, InputSpec, Pixels};
+
+use flat::{Channels, Flat};
+use resize::Reducer;
+
+pub use header::dimensions;
+pub use kind::{Kind, kind, kind_by_extension};
+pub use record::{ImageRecord, grey_of, thumbnail_of};
+
+/// [`ImageFacts::format`] of pixels that stand in a table.
+const RAW: &str = "raw";
+
+/// Pixels above which pictures are decoded one at a time: with 8-bit RGBA, 64 MB of samples and about as much beside them,
+/// so that 16 threads stay near 2 GB. Cameras of telephones stay below with 12 million.
+const LARGE_PIXELS: u64 = 16_000_000;
+
+/// What one decode of a picture gives.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// Upright size, mode, format, perceptual hashes, note.
+    pub facts: ImageFacts,
+    /// Hash of the upright pixels with their size and mode.
+    pub pixels: Digest,
+    /// Small grey picture for verification.
+    pub grey: Grey,
+    /// A PNG or JPEG file for people, long side at most 128 pixels.
+    pub thumbnail: Vec<u8>,
+    /// The model's input; `None` where none was asked for.
+    pub input: Option<Pixels>,
+}
+
+impl fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoded").field("facts", &self.facts).field("pixels", &self.pixels).finish_non_exhaustive()
+    }
+}
+
+/// A grey picture of 8 bits, long side at most 64 pixels, aspect kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grey {
+    /// Columns.
+    pub width: u8,
+    /// Rows.
+    pub height: u8,
+    /// Shape `(height, width)`, row-major; 0 is black.
+    pub values: Vec<u8>,
+}
+
+impl fmt::Debug for Grey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grey").field("width", &self.width).field("height", &self.height).finish_non_exhaustive()
+    }
+}
+
+/// Pixels that stand in a table, of 8 bits.
+#[derive(Clone, Copy)]
+pub struct RawImage<'a> {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Numbers per pixel: 1 for grey, 3 for red, green and blue.
+    pub channels: u8,
+    /// Shape `(height, width, channels)`, row-major.
+    pub values: &'a [u8],
+}
+
+impl fmt::Debug for RawImage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RawImage { width, height, channels, values: _ } = self;
+        write!(f, "RawImage({width} x {height} x {channels})")
+    }
+}
+
+/// Decodes pictures, the large ones one at a time. One is shared by all threads.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// Held while a large picture is in memory.
+    large: Mutex<()>,
+}
+
+impl Decoder {
+    /// A decoder that holds nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes a file once and computes everything from its pixels.
+    ///
+    /// Never panics, whatever the bytes; waits where the picture is large and another large one is being decoded.
+    ///
+    /// # Errors
+    /// Says why it cannot be read and what was expected: no picture, of a kind that is not read, too large, truncated, damaged.
+    pub fn decode(&self, bytes: &[u8], input: Option<&InputSpec>) -> Result<Decoded, String> {
+        let kind = read::supported(bytes)?;
+        let outline = read::check_outline(kind, bytes)?;
+        // A size that only the decoder finds belongs to a file that is damaged.
+        let n_pixels = dimensions(bytes).map_or(0, |(width, height)| u64::from(width) * u64::from(height));
+        let guard = (n_pixels > LARGE_PIXELS).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        let image = read::upright(kind, bytes, outline.exif)?;
+        let mode = flat::mode(&image)?;
+        let pixels = flat::digest(&image, mode);
+        let what = if kind == Kind::Tiff { "pages" } else { "frames" };
+        let note = (outline.frames > 1).then(|| format!("the first of {} {what}", outline.frames));
+        let decoded = derive(&flat::flatten(image), Source { mode, format: kind.id(), note, pixels }, input);
+        drop(guard);
+        decoded
+    }
+}
+
+/// Computes everything from pixels that stand in a table, e.g. digits of MNIST.
+///
+/// # Errors
+/// When there are not as many values as the size wants, the size is none or too large, or there are not 1 or 3 channels.
+pub fn of_raw(raw: &RawImage<'_>, input: Option<&InputSpec>) -> Result<Decoded, String> {
+    read::check_size(raw.width, raw.height)?;
+    let (channels, mode) = match raw.channels {
+        1 => (Channels::Grey, ColorMode::L),
+        3 => (Channels::Rgb, ColorMode::Rgb),
+        other => return Err(format!("{other} channels, expected 1 or 3")),
+    };
+    let expected = u64::from(raw.width) * u64::from(raw.height) * u64::from(raw.channels);
+    if raw.values.len() as u64 != expected {
+        let RawImage { width, height, channels, values } = raw;
+        return Err(format!("{} values, expected {expected} ({width} x {height} x {channels})", values.len()));
+    }
+    let pixels = flat::digest_of_bytes(raw.width, raw.height, mode, raw.values);
+    let flat = Flat { width: raw.width, height: raw.height, channels, values: Cow::Borrowed(raw.values) };
+    derive(&flat, Source { mode, format: RAW, note: None, pixels }, input)
+}
+
+/// What is known of a picture before it is flat.
+struct Source {
+    mode: ColorMode,
+    format: &'static str,
+    note: Option<String>,
+    pixels: Digest,
+}
+
+fn derive(flat: &Flat<'_>, source: Source, input: Option<&InputSpec>) -> Result<Decoded, String> {
+    let (width, height) = (flat.width, flat.height);
+    let grey = Flat { width, height, channels: Channels::Grey, values: flat.grey() };
+    let hashes = hash::hashes(&grey.values, width, height);
+    let mut reducer = Reducer::default();
+    Ok(Decoded {
+        facts: ImageFacts {
+            width,
+            height,
+            mode: source.mode,
+            format: source.format,
+            phash: hashes.phash,
+            dhash: hashes.dhash,
+            note: source.note,
+        },
+        pixels: source.pixels,
+        grey: reducer.grey(&grey)?,
+        thumbnail: reducer.thumbnail(flat)?,
+        input: input.map(|spec| reducer.input(flat, spec)).transpose()?,
+    })
+}
+
+/// The place of a mode among [`ColorMode::ALL`]: stands in records and in the hash of pixels.
+fn code(mode: ColorMode) -> u8 {
+    // There are fewer than 256 modes, and all of them are in the list.
+    ColorMode::ALL.iter().position(|it| *it == mode).unwrap_or(usize::from(u8::MAX)) as u8
+}

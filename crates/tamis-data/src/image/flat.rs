@@ -1,0 +1,198 @@
+//! Pictures of 8 bits without alpha: what hashes, thumbnails and models look at.
+
+use std::borrow::Cow;
+
+use image::DynamicImage;
+use tamis_core::{ColorMode, Digest};
+
+/// Keeps the hash of pixels apart from hashes of other things.
+const PIXELS_TAG: &[u8] = b"tamis:pixels\0";
+
+/// Samples that are hashed at once where they have to be written little endian first.
+const CHUNK: usize = 4096;
+
+/// A picture of 8 bits, blended over white.
+#[derive(Debug)]
+pub(super) struct Flat<'a> {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) channels: Channels,
+    /// Shape `(height, width, channels)`, row-major.
+    pub(super) values: Cow<'a, [u8]>,
+}
+
+/// Numbers per pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channels {
+    Grey,
+    Rgb,
+}
+
+impl Flat<'_> {
+    /// Grey as Pillow's mode `L` has it, ITU-R 601-2 in fixed point: `(19595 R + 38470 G + 7471 B + 0x8000) >> 16`
+    /// (Pillow, `src/libImaging/Convert.c`, `L24`).
+    pub(super) fn grey(&self) -> Cow<'_, [u8]> {
+        match self.channels {
+            Channels::Grey => Cow::Borrowed(&self.values),
+            Channels::Rgb => Cow::Owned(self.values.as_chunks::<3>().0.iter().map(|rgb| luma(*rgb)).collect()),
+        }
+    }
+}
+
+/// The three products of [`Flat::grey`] for each value; a table takes half the time of multiplying.
+static LUMA: [[u32; 256]; 3] = [products(19_595, 0), products(38_470, 0), products(7_471, 0x8000)];
+
+const fn products(weight: u32, offset: u32) -> [u32; 256] {
+    let mut table = [offset; 256];
+    let mut value = 0;
+    while value < table.len() {
+        table[value] += weight * value as u32;
+        value += 1;
+    }
+    table
+}
+
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    // The weights add up to 65,536: the result is at most 255.
+    ((LUMA[0][usize::from(r)] + LUMA[1][usize::from(g)] + LUMA[2][usize::from(b)]) >> 16) as u8
+}
+
+/// The mode of a decoded picture.
+///
+/// # Errors
+/// When `image` decodes to a mode that this version does not know.
+pub(super) fn mode(image: &DynamicImage) -> Result<ColorMode, String> {
+    Ok(match image {
+        DynamicImage::ImageLuma8(_) => ColorMode::L,
+        DynamicImage::ImageLumaA8(_) => ColorMode::La,
+        DynamicImage::ImageRgb8(_) => ColorMode::Rgb,
+        DynamicImage::ImageRgba8(_) => ColorMode::Rgba,
+        DynamicImage::ImageLuma16(_) => ColorMode::L16,
+        DynamicImage::ImageLumaA16(_) => ColorMode::La16,
+        DynamicImage::ImageRgb16(_) => ColorMode::Rgb16,
+        DynamicImage::ImageRgba16(_) => ColorMode::Rgba16,
+        DynamicImage::ImageRgb32F(_) => ColorMode::RgbF32,
+        DynamicImage::ImageRgba32F(_) => ColorMode::RgbaF32,
+        other => return Err(format!("pixels of type {:?}, expected grey or RGB of 8, 16 or 32 bits", other.color())),
+    })
+}
+
+/// Hashes upright pixels: a domain tag, width, height, the code of the mode, then all samples, little endian.
+pub(super) fn digest(image: &DynamicImage, mode: ColorMode) -> Digest {
+    let mut hasher = pixel_hasher(image.width(), image.height(), mode);
+    let wide = |hasher: &mut blake3::Hasher, samples: &[u16]| {
+        for chunk in samples.chunks(CHUNK) {
+            hasher.update(&chunk.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>());
+        }
+    };
+    let float = |hasher: &mut blake3::Hasher, samples: &[f32]| {
+        for chunk in samples.chunks(CHUNK) {
+            hasher.update(&chunk.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>());
+        }
+    };
+    match image {
+        DynamicImage::ImageLuma16(it) => wide(&mut hasher, it.as_raw()),
+        DynamicImage::ImageLumaA16(it) => wide(&mut hasher, it.as_raw()),
+        DynamicImage::ImageRgb16(it) => wide(&mut hasher, it.as_raw()),
+        DynamicImage::ImageRgba16(it) => wide(&mut hasher, it.as_raw()),
+        DynamicImage::ImageRgb32F(it) => float(&mut hasher, it.as_raw()),
+        DynamicImage::ImageRgba32F(it) => float(&mut hasher, it.as_raw()),
+        bytes => {
+            hasher.update(bytes.as_bytes());
+        }
+    }
+    finish(&hasher)
+}
+
+/// [`digest`] of samples of 8 bits.
+pub(super) fn digest_of_bytes(width: u32, height: u32, mode: ColorMode, samples: &[u8]) -> Digest {
+    let mut hasher = pixel_hasher(width, height, mode);
+    hasher.update(samples);
+    finish(&hasher)
+}
+
+fn pixel_hasher(width: u32, height: u32, mode: ColorMode) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(PIXELS_TAG).update(&width.to_le_bytes()).update(&height.to_le_bytes()).update(&[super::code(mode)]);
+    hasher
+}
+
+fn finish(hasher: &blake3::Hasher) -> Digest {
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// Brings a picture to 8 bits without alpha. Consumes it, so that two copies of a large picture never stay in memory.
+pub(super) fn flatten(image: DynamicImage) -> Flat<'static> {
+    let (width, height) = (image.width(), image.height());
+    let (channels, values) = match image {
+        DynamicImage::ImageLuma8(it) => (Channels::Grey, it.into_raw()),
+        DynamicImage::ImageRgb8(it) => (Channels::Rgb, it.into_raw()),
+        DynamicImage::ImageLumaA8(it) => (Channels::Grey, blend_grey(it.as_raw(), |it| it)),
+        DynamicImage::ImageRgba8(it) => (Channels::Rgb, blend_rgb(it.as_raw(), |it| it)),
+        DynamicImage::ImageLuma16(it) => (Channels::Grey, it.as_raw().iter().map(|it| narrow(*it)).collect()),
+        DynamicImage::ImageLumaA16(it) => (Channels::Grey, blend_grey(it.as_raw(), narrow)),
+        DynamicImage::ImageRgb16(it) => (Channels::Rgb, it.as_raw().iter().map(|it| narrow(*it)).collect()),
+        DynamicImage::ImageRgba16(it) => (Channels::Rgb, blend_rgb(it.as_raw(), narrow)),
+        DynamicImage::ImageRgb32F(it) => (Channels::Rgb, it.as_raw().iter().map(|it| unit(*it)).collect()),
+        DynamicImage::ImageRgba32F(it) => (Channels::Rgb, blend_rgb(it.as_raw(), unit)),
+        // `mode` has refused it before; the crate's own conversion keeps the types complete.
+        other => (Channels::Rgb, other.into_rgb8().into_raw()),
+    };
+    Flat { width, height, channels, values: Cow::Owned(values) }
+}
+
+fn blend_grey<T: Copy>(values: &[T], to_byte: impl Fn(T) -> u8) -> Vec<u8> {
+    values.as_chunks::<2>().0.iter().map(|[grey, alpha]| over_white(to_byte(*grey), to_byte(*alpha))).collect()
+}
+
+fn blend_rgb<T: Copy>(values: &[T], to_byte: impl Fn(T) -> u8) -> Vec<u8> {
+    let mut out = vec![0; values.len() / 4 * 3];
+    for ([r, g, b, alpha], to) in values.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+        let alpha = to_byte(*alpha);
+        *to = [r, g, b].map(|it| over_white(to_byte(*it), alpha));
+    }
+    out
+}
+
+/// `value` over 255, in stored numbers, rounded to the nearest.
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+/// 16 bits to 8, rounded to the nearest: 65,535 / 257 = 255.
+fn narrow(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+/// 0 to 1 becomes 0 to 255; what is outside is clamped, and not-a-number counts as 0.
+fn unit(value: f32) -> u8 {
+    // A cast from float saturates and turns not-a-number to 0.
+    (value * 255.0 + 0.5) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_of_equal_channels_is_the_channel() {
+        for value in 0..=255 {
+            assert_eq!(luma([value; 3]), value);
+        }
+        assert_eq!([luma([255, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
+    }
+
+    #[test]
+    fn alpha_is_blended_over_white() {
+        assert_eq!([over_white(0, 0), over_white(7, 255), over_white(0, 128), over_white(255, 3)], [255, 7, 127, 255]);
+        assert_eq!(blend_rgb(&[10, 20, 30, 255, 1, 2, 3, 0], |it| it), [10, 20, 30, 255, 255, 255]);
+        assert_eq!(blend_grey(&[10, 255, 1, 0], |it| it), [10, 255]);
+    }
+
+    #[test]
+    fn wide_samples_are_rounded() {
+        assert_eq!([narrow(0), narrow(128), narrow(129), narrow(65_535), narrow(0x8080)], [0, 0, 1, 255, 0x80]);
+        assert_eq!([unit(-3.0), unit(0.5), unit(1.0), unit(9.0), unit(f32::NAN)], [0, 128, 255, 255, 0]);
+    }
+}

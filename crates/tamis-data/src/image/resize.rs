@@ -1,0 +1,165 @@
+//! Smaller pictures: for verification, for people, and for models.
+
+use std::borrow::Cow;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder as _};
+use tamis_core::{Filter, Fit, InputSpec, Pixels};
+
+use super::Grey;
+use super::flat::{Channels, Flat};
+
+/// Long side of the grey picture at most: enough to tell a crop from another picture, small enough to keep for each sample.
+const GREY_SIDE: u32 = 64;
+
+/// Long side of a thumbnail at most.
+const THUMBNAIL_SIDE: u32 = 128;
+
+/// Quality of thumbnails of larger pictures: artifacts do not show at this size, and a file takes about 4 KB.
+const THUMBNAIL_QUALITY: u8 = 85;
+
+/// Makes the smaller pictures of one picture; keeps the buffers between them.
+#[derive(Debug, Default)]
+pub(super) struct Reducer {
+    resizer: Resizer,
+}
+
+/// The part of a picture that is scaled: left, top, width, height.
+type Crop = (f64, f64, f64, f64);
+
+impl Reducer {
+    /// The grey picture.
+    pub(super) fn grey(&mut self, grey: &Flat<'_>) -> Result<Grey, String> {
+        let to = fitted((grey.width, grey.height), GREY_SIDE);
+        let values = self.scale(grey, to, FilterType::Bilinear, None)?;
+        // Sides are at most `GREY_SIDE`.
+        Ok(Grey { width: to.0 as u8, height: to.1 as u8, values })
+    }
+
+    /// A file for people: PNG where nothing was scaled, else JPEG.
+    pub(super) fn thumbnail(&mut self, flat: &Flat<'_>) -> Result<Vec<u8>, String> {
+        let from = (flat.width, flat.height);
+        let color = match flat.channels {
+            Channels::Grey => ExtendedColorType::L8,
+            Channels::Rgb => ExtendedColorType::Rgb8,
+        };
+        let to = fitted(from, THUMBNAIL_SIDE);
+        let mut file = Vec::new();
+        let written = if to == from {
+            PngEncoder::new_with_quality(&mut file, CompressionType::Fast, PngFilter::Adaptive).write_image(
+                &flat.values,
+                to.0,
+                to.1,
+                color,
+            )
+        } else {
+            let small = self.scale(flat, to, FilterType::Bilinear, None)?;
+            JpegEncoder::new_with_quality(&mut file, THUMBNAIL_QUALITY).write_image(&small, to.0, to.1, color)
+        };
+        written.map_err(|error| format!("thumbnail of {} x {} pixels cannot be written: {error}", to.0, to.1))?;
+        Ok(file)
+    }
+
+    /// The picture that a model wants.
+    pub(super) fn input(&mut self, flat: &Flat<'_>, spec: &InputSpec) -> Result<Pixels, String> {
+        if spec.side == 0 {
+            return Err("a model that wants 0 x 0 pixels, expected at least 1 x 1".to_owned());
+        }
+        let from = (flat.width, flat.height);
+        let filter = match spec.filter {
+            Filter::Bilinear => FilterType::Bilinear,
+            Filter::Bicubic => FilterType::CatmullRom,
+        };
+        let (left, top, width, height) = match spec.fit {
+            Fit::Stretch => (0.0, 0.0, f64::from(from.0), f64::from(from.1)),
+            Fit::CenterCrop => center(from, spec.side),
+        };
+        // Pillow goes along the rows first and the resizer along the columns. Both round and clamp in between, which differs
+        // by a few levels at sharp edges: two calls keep Pillow's order.
+        let across = Some((left, 0.0, width, f64::from(from.1)));
+        let values = self.scale(flat, (spec.side, from.1), filter, across)?;
+        let rows = Flat { width: spec.side, height: from.1, channels: flat.channels, values: Cow::Owned(values) };
+        let down = Some((0.0, top, f64::from(spec.side), height));
+        let values = self.scale(&rows, (spec.side, spec.side), filter, down)?;
+        let rgb = match flat.channels {
+            Channels::Rgb => values,
+            Channels::Grey => values.into_iter().flat_map(|it| [it; 3]).collect(),
+        };
+        Ok(Pixels { width: spec.side, height: spec.side, rgb })
+    }
+
+    /// Scales with a kernel that widens where the picture shrinks, 8 bits in and out.
+    fn scale(
+        &mut self,
+        flat: &Flat<'_>,
+        to: (u32, u32),
+        filter: FilterType,
+        crop: Option<Crop>,
+    ) -> Result<Vec<u8>, String> {
+        let from = (flat.width, flat.height);
+        let pixel = match flat.channels {
+            Channels::Grey => PixelType::U8,
+            Channels::Rgb => PixelType::U8x3,
+        };
+        let failed = |error: &dyn std::fmt::Display| {
+            format!("{} x {} pixels cannot be scaled to {} x {}: {error}", from.0, from.1, to.0, to.1)
+        };
+        let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+        if let Some((left, top, width, height)) = crop {
+            options = options.crop(left, top, width, height);
+        }
+        let source = ImageRef::new(from.0, from.1, &flat.values, pixel).map_err(|error| failed(&error))?;
+        let mut target = Image::new(to.0, to.1, pixel);
+        self.resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
+        Ok(target.into_vec())
+    }
+}
+
+/// The size of a picture whose long side is at most `side`: aspect kept, at least 1 x 1, never enlarged.
+fn fitted((width, height): (u32, u32), side: u32) -> (u32, u32) {
+    let long = width.max(height);
+    if long <= side {
+        return (width, height);
+    }
+    let scaled = |it: u32| {
+        let rounded = (u64::from(it) * u64::from(side) + u64::from(long) / 2) / u64::from(long);
+        // At most `side`.
+        (rounded as u32).max(1)
+    };
+    (scaled(width), scaled(height))
+}
+
+/// The part of a picture that `Resize(side)` and `CenterCrop(side)` of torchvision keep: the shorter side becomes `side`, the
+/// longer one `floor(side * long / short)`, and what is cut at its beginning is half of the rest, rounded, ties to even
+/// (`_compute_resized_output_size` and `_center_crop_compute_crop_anchor`).
+fn center((width, height): (u32, u32), side: u32) -> Crop {
+    let (short, long) = (width.min(height), width.max(height));
+    let scaled = (u64::from(side) * u64::from(long) / u64::from(short)) as f64;
+    let step = f64::from(long) / scaled;
+    let start = ((scaled - f64::from(side)) / 2.0).round_ties_even() * step;
+    let length = (f64::from(side) * step).min(f64::from(long) - start);
+    if width >= height { (start, 0.0, length, f64::from(height)) } else { (0.0, start, f64::from(width), length) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pictures_keep_their_size() {
+        assert_eq!(fitted((64, 3), 64), (64, 3));
+        assert_eq!(fitted((128, 64), 64), (64, 32));
+        assert_eq!(fitted((30_000, 1), 64), (64, 1));
+        assert_eq!(fitted((u32::MAX, u32::MAX), 64), (64, 64));
+    }
+
+    #[test]
+    fn the_middle_is_kept() {
+        assert_eq!(center((448, 224), 224), (112.0, 0.0, 224.0, 224.0));
+        assert_eq!(center((100, 100), 224), (0.0, 0.0, 100.0, 100.0));
+        assert_eq!(center((2, 8), 4), (0.0, 3.0, 2.0, 2.0));
+    }
+}
