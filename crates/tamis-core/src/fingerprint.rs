@@ -86,6 +86,7 @@ impl IdentityLevel {
 /// The hashes of every sample at every level of its modality; unreadable samples have none.
 #[derive(Clone, Debug)]
 pub struct Fingerprints {
+    modality: Modality,
     levels: &'static [IdentityLevel],
     /// One per sample and level, zero where the sample could not be read.
     digests: Vec<Digest>,
@@ -96,7 +97,7 @@ impl Fingerprints {
     /// Starts without a sample.
     #[must_use]
     pub fn new(modality: Modality) -> Self {
-        Self { levels: IdentityLevel::of(modality), digests: Vec::new(), present: Vec::new() }
+        Self { modality, levels: IdentityLevel::of(modality), digests: Vec::new(), present: Vec::new() }
     }
 
     /// Appends the hashes of the next sample in reading order, strictest level first.
@@ -112,6 +113,12 @@ impl Fingerprints {
             None => self.digests.extend(self.levels.iter().map(|_| Digest([0; 32]))),
         }
         self.present.push(digests.is_some());
+    }
+
+    /// What the samples are.
+    #[must_use]
+    pub fn modality(&self) -> Modality {
+        self.modality
     }
 
     /// The levels, strictest first.

@@ -1,7 +1,7 @@
 //! `near-duplicate`: samples of one split that are almost the same.
 
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, Need,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, Modality, Need,
     PairSearch, SampleId, Severity, Star, Suggestion,
 };
 
@@ -80,10 +80,11 @@ fn finding(cx: &CheckContext<'_>, star: &Star, embeddings: &Embeddings) -> Findi
     };
     let all: Vec<SampleId> = members.iter().copied().chain([star.leader]).collect();
     let is_mixed = star.members.iter().any(|(id, _)| !cx.common_level(&copies(*id)).is_certain());
-    // The rest of a longer text is unknown, of two labels one may be wrong, and copies with other punctuation were not
-    // compared themselves: a person must look.
+    // The rest of a longer text is unknown, and so are the details of an image, which the model sees small; of two labels
+    // one may be wrong, and copies with other punctuation were not compared themselves: a person must look.
+    let is_image = cx.fingerprints.modality() == Modality::Image;
     let labeled: Vec<SampleId> = members.iter().copied().chain(copies(star.leader)).collect();
-    let suggestion = match truncated || is_mixed || labels_differ(cx.dataset, &labeled) {
+    let suggestion = match truncated || is_image || is_mixed || labels_differ(cx.dataset, &labeled) {
         true => Suggestion::Review,
         false => Suggestion::Drop(members),
     };
