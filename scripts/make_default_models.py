@@ -552,7 +552,7 @@ def embed_texts(tamis, texts, model, stem):
 
 def embed(tamis, source, n_rows, model, target):
     """Returns the n_rows vectors of a source, as tamis embeds it; model None is the bundled one."""
-    command = [str(tamis), "embed", *map(str, source), "--out", str(target)]
+    command = [str(tamis), "embed", "--raw", *map(str, source), "--out", str(target)]
     if model is not None:
         command += ["--model", str(model)]
     try:
