@@ -29,6 +29,8 @@ pub mod row;
 
 mod stream;
 
+mod whole_file;
+
 mod mend;
 
 mod columns;

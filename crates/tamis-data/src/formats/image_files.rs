@@ -1,13 +1,13 @@
 //! Image files: each file is one sample.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tamis_core::Modality;
 
 use super::{FileSpec, Format, Records};
-use crate::row::{Cell, Picture, RawRow, Row};
-use crate::stream::{self, MAX_RECORD_BYTES};
+use crate::row::{Cell, Picture, Row};
+use crate::stream;
+use crate::whole_file::WholeFile;
 
 /// The format. A folder that holds more images than texts and no tables that name them is read this way.
 #[derive(Debug)]
@@ -42,40 +42,7 @@ impl Format for ImageFiles {
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {
-        Ok(Box::new(WholeFile { file: file.clone(), is_taken: false }))
-    }
-}
-
-#[derive(Debug)]
-struct WholeFile {
-    file: FileSpec,
-    is_taken: bool,
-}
-
-impl Records for WholeFile {
-    fn next_row(&mut self) -> Option<RawRow> {
-        if std::mem::replace(&mut self.is_taken, true) {
-            return None;
-        }
-        let path = self.file.path.clone();
-        let size_bytes = usize::try_from(self.file.size_bytes).unwrap_or(usize::MAX);
-        if MAX_RECORD_BYTES < size_bytes {
-            return Some(RawRow::bad(None, stream::too_long("file")));
-        }
-        Some(RawRow { row: None, size_bytes, decode: Box::new(move || read(&path)) })
-    }
-
-    fn columns(&self) -> Option<Vec<Arc<str>>> {
-        Some(vec![COLUMN.into()])
-    }
-
-    fn bytes_read(&self) -> u64 {
-        if self.is_taken { self.file.size_bytes } else { 0 }
-    }
-
-    /// The hash comes with the row: the bytes are read once.
-    fn hash(&mut self) -> Option<String> {
-        None
+        Ok(Box::new(WholeFile::new(file, COLUMN, read)))
     }
 }
 
