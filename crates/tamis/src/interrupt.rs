@@ -33,6 +33,9 @@ fn on_interrupt(last_words: impl Fn() + Send + 'static) {
         #[expect(clippy::exit, clippy::disallowed_methods, reason = "this is the end that the user asked for")]
         std::process::exit(ExitStatus::Interrupted as i32);
     };
-    // Where somebody has decided about signals already, as nohup does, it stays so.
-    let _ = ctrlc::try_set_handler(handler);
+    match ctrlc::try_set_handler(handler) {
+        // Where somebody has decided about signals already, as nohup does, it stays so.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+        Err(error) => tracing::warn!("ctrl-C will end the run without a word: {error}"),
+    }
 }

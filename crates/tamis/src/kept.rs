@@ -93,7 +93,8 @@ impl StoreShelf<'_> {
 
 impl Shelf for StoreShelf<'_> {
     fn take(&self, name: &str, inputs: &[&[u8]]) -> Option<Vec<u8>> {
-        self.store.stage(name, self.key(inputs)).unwrap_or_default()
+        let kept = self.store.stage(name, self.key(inputs));
+        kept.inspect_err(|error| tracing::warn!("{name} is computed again: {error}")).unwrap_or_default()
     }
 
     fn put(&self, name: &str, inputs: &[&[u8]], output: &[u8]) {
