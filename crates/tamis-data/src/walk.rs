@@ -122,16 +122,17 @@ fn single(path: &Path, size_bytes: u64, search: Search, notes: &mut Vec<String>)
     if let Ok((format, reason)) = &detected {
         notes.push(format!("`{}` is read as {} ({reason})", path.display(), format.id()));
     }
+    let format = detected.map(|(format, _)| format);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Found {
         file: FileSpec { path: path.to_owned(), size_bytes, is_gzip, is_text_only: search.is_text_only },
         split: split_of(&[&name]).map(|split| (split, None)),
         name,
-        format: detected.map(|(format, _)| format),
+        beside: idx::beside(format.as_ref().ok(), path),
+        format,
         is_split_given: false,
         label: None,
         cells: Cells::default(),
-        beside: idx::labels_beside(path).into_iter().collect(),
         parent: None,
     }
 }

@@ -94,13 +94,15 @@ pub(crate) fn is_labels_name(name: &str) -> bool {
     name.contains("labels") && name.contains("idx1")
 }
 
+/// The files that are read together with one of this format: its labels.
+pub(crate) fn beside(format: Option<&&'static dyn Format>, path: &Path) -> Vec<PathBuf> {
+    format.filter(|it| it.id() == Idx.id()).and_then(|_| labels_beside(path)).into_iter().collect()
+}
+
 /// The file of labels beside a file of images: `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`, packed or not.
-pub(crate) fn labels_beside(path: &Path) -> Option<PathBuf> {
+fn labels_beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(".gz").unwrap_or(name);
-    if !stem.contains("idx") {
-        return None;
-    }
     let labels = stem.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     let beside = [labels.clone(), format!("{labels}.gz")].map(|it| path.with_file_name(it));
     beside.into_iter().find(|it| labels != stem && it.is_file())

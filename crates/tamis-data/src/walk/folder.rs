@@ -183,7 +183,7 @@ impl Look {
         let is_gzip = self.head.as_ref().is_ok_and(|(_, traits)| traits.is_gzip);
         let split = split_of(&self.entry.components()).map(|split| (split, None));
         Found {
-            beside: idx::labels_beside(&self.entry.path).into_iter().collect(),
+            beside: idx::beside(format.as_ref().ok(), &self.entry.path),
             file: FileSpec { path: self.entry.path, size_bytes: self.entry.size_bytes, is_gzip, is_text_only: false },
             name: self.entry.name,
             format,
