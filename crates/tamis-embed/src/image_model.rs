@@ -11,8 +11,8 @@ use crate::weights::Weights;
 use crate::{EmbedError, Manifest, ModelError, ModelFiles};
 
 /// Most pixels in one forward pass, one picture at least: 4 pictures of 224 x 224 or 21 of 96 x 96. Chosen by measurement
-/// on one core: at 96 x 96, a fourth of it is 6 % slower, for want of pixels per weight in the last layers; four times as
-/// much is no faster.
+/// on one core (`examples/image_speed.rs`): at 96 x 96, single pictures are a third slower, for want of pixels per weight in
+/// the last layers; a fourth to four times of this are equal within the noise.
 const PIXELS_PER_BATCH: usize = 4 * 224 * 224;
 
 /// The tensor of [`ImageModel::center`].
