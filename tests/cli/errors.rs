@@ -201,7 +201,7 @@ fn unknown_words_for_flags_are_usage_errors_with_those_that_exist() {
 #[test]
 fn an_unknown_model_is_a_usage_error() {
     let said = "error: there is no model `gpt`: expected a folder with config.json, tokenizer.json and model.safetensors, \
-                or one of all-minilm-l6-v2, mobilenet-v2\n";
+                or one of all-minilm-l6-v2, mobilenet-v2\n\nhint: `tamis models list` shows the models that have a name\n";
     expect_error(table().tamis(&["audit", "a.csv", "--model", "gpt"]), 2, said);
 }
 

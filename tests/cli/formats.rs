@@ -256,7 +256,7 @@ proptest! {
     /// Any texts, written as CSV with every field quoted, are the texts of the same rows in JSONL.
     #[test]
     fn csv_and_jsonl_give_the_same_texts(texts in prop::collection::vec("[ -~\r\n\t\"é🙂]{1,40}", 1..20)) {
-        let texts: Vec<String> = texts.iter().enumerate().map(|(idx, text)| format!("{idx} {text}")).collect();
+        let texts: Vec<String> = texts.iter().enumerate().map(|(idx, text)| format!("no. {idx} {text}")).collect();
         let work = Workspace::new();
         work.write("a.csv", texts.iter().fold("text,n\n".to_owned(), |csv, text| csv + &quoted(text) + ",1\n"));
         work.write("b.jsonl", rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()));

@@ -13,6 +13,9 @@ mod config;
 mod determinism;
 mod errors;
 mod formats;
+#[cfg(feature = "hub")]
+mod hub;
 mod images;
+mod models;
 mod report;
 mod store;

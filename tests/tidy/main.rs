@@ -25,7 +25,7 @@ const EDGES: [(&str, &[&str]); 8] = [
 /// Crates of which two versions would be two incompatible types, or minutes of build.
 const SINGLE: [&str; 4] = ["image", "ndarray", "safetensors", "tokenizers"];
 
-/// Minutes of build, C++, system libraries, or a way to the network.
+/// Minutes of build, C++, system libraries, or a way to the network. Only the feature `hub` may bring some of them.
 const UNWANTED: [&str; 10] = [
     "candle-transformers",
     "cmake",
@@ -41,6 +41,10 @@ const UNWANTED: [&str; 10] = [
 
 /// Crates whose build script compiles C or assembly.
 const COMPILING_C: [&str; 3] = ["blake3", "iana-time-zone-haiku", "zstd-sys"];
+
+/// What the feature `hub` brings in, and the one file that names it.
+const HUB_CRATE: &str = "hf-hub";
+const HUB_FILE: &str = "crates/tamis-embed/src/hub/fetch.rs";
 
 /// The documents whose names of paths, tests and types must exist.
 const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
@@ -207,11 +211,51 @@ fn crates_of_large_types_have_one_version() {
     assert_none(&several, "crates with several versions");
 }
 
+/// The crates of `Cargo.lock` that lie on a way from ours that does not lead over `hf-hub`, whatever the platform. A name
+/// stands for all versions of a crate.
+fn locked_without_hub() -> BTreeSet<String> {
+    let lock: toml::Table = toml::from_str(&read("Cargo.lock")).unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let name = |package: &toml::Value| package["name"].as_str().unwrap().to_owned();
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in packages {
+        let dependencies = package.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten();
+        // A name, and its version where there are several.
+        let named = dependencies.map(|it| it.as_str().unwrap().split(' ').next().unwrap().to_owned());
+        uses.entry(name(package)).or_default().extend(named.filter(|it| it != HUB_CRATE));
+    }
+    let mut reached: BTreeSet<String> = BTreeSet::new();
+    let mut ahead: Vec<String> = members().into_keys().map(str::to_owned).collect();
+    while let Some(next) = ahead.pop() {
+        if reached.insert(next.clone()) {
+            ahead.extend(uses[&next].iter().cloned());
+        }
+    }
+    reached
+}
+
 #[test]
-fn unwanted_crates_are_nowhere_in_the_lock() {
-    let locked = locked();
-    let found: Vec<_> = UNWANTED.iter().filter(|it| locked.contains_key(**it)).collect();
+fn unwanted_crates_come_with_the_feature_hub_alone() {
+    let locked = locked_without_hub();
+    assert!(locked.contains("tokenizers"), "the lock is read");
+    let found: Vec<_> = UNWANTED.iter().filter(|it| locked.contains(**it)).collect();
     assert_none(&found, "unwanted crates");
+}
+
+#[test]
+fn the_network_is_in_one_file_behind_a_feature() {
+    let names = |it: &String| it.contains("/src/") && without_tests(&read(it)).contains("hf_hub");
+    let found: Vec<_> = rust_files().into_iter().filter(names).collect();
+    assert_eq!(found, [HUB_FILE]);
+    for (name, member) in members() {
+        let defaults = member["features"]["default"].as_array();
+        let has_hub = defaults.is_some_and(|it| it.iter().any(|it| it.as_str().unwrap().contains("hub")));
+        assert!(!has_hub, "{name} has hub by default");
+        let names_it = |it: &&Value| str_of(it, "name") == HUB_CRATE;
+        for dependency in list(member, "dependencies").iter().filter(names_it) {
+            assert_eq!((name, &dependency["optional"]), ("tamis-embed", &Value::Bool(true)));
+        }
+    }
 }
 
 #[test]
@@ -281,7 +325,9 @@ fn no_file_is_called_mod_rs() {
 
 #[test]
 fn no_rust_file_is_longer_than_its_limit_without_tests() {
-    let n_lines = |path: &String| without_tests(&read(path)).lines().count();
+    // A module of tests alone stands in a file of this name, behind `#[cfg(test)]`.
+    let is_tests = |path: &str| path.ends_with("/tests.rs");
+    let n_lines = |path: &String| if is_tests(path) { 0 } else { without_tests(&read(path)).lines().count() };
     let found: Vec<_> = rust_files().into_iter().filter(|it| MAX_LINES < n_lines(it)).collect();
     assert_none(&found, "files");
 }

@@ -104,6 +104,9 @@ pub enum Fit {
     Stretch,
     /// The shorter side is scaled to the square's, and the middle of the longer one is kept.
     CenterCrop,
+    /// The shorter side is scaled to this many pixels, not fewer than the square has, and the middle square is kept: a margin
+    /// is cut off on all four sides.
+    InnerCrop(u32),
 }
 
 impl Fit {
@@ -113,6 +116,7 @@ impl Fit {
         match self {
             Self::Stretch => "stretch",
             Self::CenterCrop => "center-crop",
+            Self::InnerCrop(_) => "inner-crop",
         }
     }
 }

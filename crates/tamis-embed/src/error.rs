@@ -62,6 +62,36 @@ pub enum ModelError {
         /// Number type found.
         dtype: String,
     },
+    /// A weight holds a number that is not one.
+    #[error("weight {name}: number {index} is {value}, expected finite numbers")]
+    WeightValue {
+        /// Tensor name.
+        name: String,
+        /// Which of its numbers, row-major.
+        index: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// A tensor of row numbers has a number type that is not read.
+    #[error("weight {name} has the number type {dtype}; expected I32 or I64")]
+    IndexType {
+        /// Tensor name.
+        name: String,
+        /// Number type found.
+        dtype: String,
+    },
+    /// A tensor of row numbers holds one of a row that does not exist.
+    #[error("weight {name}: number {index} is {value}, expected a row number below {n}")]
+    IndexValue {
+        /// Tensor name.
+        name: String,
+        /// Which of its numbers.
+        index: usize,
+        /// What it is.
+        value: i64,
+        /// Number of rows.
+        n: usize,
+    },
     /// candle failed while the weights were laid out.
     #[error("cannot lay out the weights")]
     Tensor(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -71,6 +101,99 @@ impl From<candle_core::Error> for ModelError {
     fn from(error: candle_core::Error) -> Self {
         Self::Tensor(Box::new(error))
     }
+}
+
+/// A model that cannot be had from the hub, or is not what it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// This build cannot download.
+    #[error("{repo} cannot be pulled: this build has no feature `hub`")]
+    NotBuilt {
+        /// `organization/name`.
+        repo: String,
+    },
+    /// The user asked for no network.
+    #[error("{repo} cannot be pulled: HF_HUB_OFFLINE is set")]
+    Offline {
+        /// `organization/name`.
+        repo: String,
+    },
+    /// Nobody says where downloads are kept.
+    #[error("there is no place to keep models: expected one of HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME and HOME")]
+    NoCache,
+    /// Not the name of a repository.
+    #[error("`{name}` is not a repository of the hub, expected ORGANIZATION/NAME")]
+    NoRepo {
+        /// What was given.
+        name: String,
+    },
+    /// The hub did not give what was asked for.
+    #[error("cannot fetch {what} of {repo}")]
+    Fetch {
+        /// `organization/name`.
+        repo: String,
+        /// A file, or what else was asked for.
+        what: String,
+        /// What the client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The repository has no weights that tamis reads.
+    #[error("{repo} has no model.safetensors, found {found}")]
+    NoWeights {
+        /// `organization/name`.
+        repo: String,
+        /// The files of weights that are there.
+        found: String,
+    },
+    /// A file is not the one that was pinned.
+    #[error("{file} of {model} has the SHA-256 {got}, expected {expected} ({source_of_pin})")]
+    Mismatch {
+        /// Name of the model.
+        model: String,
+        /// File name.
+        file: String,
+        /// Where the expected hash stands.
+        source_of_pin: String,
+        /// Hash pinned.
+        expected: String,
+        /// Hash found.
+        got: String,
+    },
+    /// A file that was pinned is not there.
+    #[error("{model} has no {file}, which {source_of_pin} lists")]
+    Missing {
+        /// Name of the model.
+        model: String,
+        /// File name.
+        file: String,
+        /// Where it is listed.
+        source_of_pin: String,
+    },
+    /// A lock that says nothing.
+    #[error("{path} is not a lock of tamis: {reason}")]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// A batch that could not be embedded: a bug or an exhausted resource, never bad data.
@@ -92,6 +215,14 @@ pub enum EmbedError {
         n_texts: usize,
         /// Tokens in the batch.
         n_tokens: usize,
+        /// What candle said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The forward pass failed on pictures.
+    #[error("the forward pass failed on a batch of {n_images} images")]
+    ForwardImages {
+        /// Pictures in the batch.
+        n_images: usize,
         /// What candle said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -4,13 +4,14 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use tamis_core::{InputSpec, ModelFacts, ModelInput, Pixels, Task};
 
-use crate::convolution::Size;
-use crate::encoders::{self, ImageEncoder, Scratch};
+use crate::device::Device;
+use crate::encoders::{self, EncoderInput, ImageEncoder, Source};
 use crate::manifest::ImageInput;
+use crate::ops::{Images, Size};
 use crate::weights::Weights;
 use crate::{EmbedError, Manifest, ModelError, ModelFiles};
 
-/// Most pixels in one forward pass, one picture at least: 4 pictures of 224 x 224 or 21 of 96 x 96. Chosen by measurement
+/// Most pixels in one forward pass on the CPU, one picture at least: 4 pictures of 224 x 224 or 21 of 96 x 96. Chosen by measurement
 /// on one core (`examples/image_speed.rs`): at 96 x 96, single pictures are a third slower, for want of pixels per weight in
 /// the last layers; a fourth to four times of this are equal within the noise.
 const PIXELS_PER_BATCH: usize = 4 * 224 * 224;
@@ -22,9 +23,8 @@ const CENTER: &str = "center";
 pub struct ImageModel {
     manifest: Manifest,
     input: ImageInput,
-    /// For each color, what the encoder gets for each of the 256 values.
-    levels: [[f32; 256]; 3],
     weights_blake3: String,
+    device: Device,
     encoder: Box<dyn ImageEncoder>,
     center: Vec<f32>,
 }
@@ -36,29 +36,38 @@ impl std::fmt::Debug for ImageModel {
 }
 
 impl ImageModel {
-    /// Loads a model from its files.
+    /// Loads a model from its files, for the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::load_on`].
+    pub fn load(files: &ModelFiles) -> Result<Self, ModelError> {
+        Self::load_on(files, &Device::cpu())
+    }
+
+    /// Loads a model from its files, for a device.
     ///
     /// # Errors
     /// When the model is not one for pictures, a file is missing or malformed, the architecture is unknown, or a weight
     /// has not the shape that the architecture says.
-    pub fn load(files: &ModelFiles) -> Result<Self, ModelError> {
+    pub fn load_on(files: &ModelFiles, device: &Device) -> Result<Self, ModelError> {
         let manifest = Manifest::of(files)?;
         let input = manifest.image(files)?.clone();
         let bytes = files.require(&manifest.weights, "the weights in safetensors format (not .pth)")?;
         let weights = Weights::open(files, &manifest.weights, &bytes, manifest.weights_format)?;
-        let encoder = encoders::build_image(&manifest.architecture, files, &weights)?;
-        if manifest.dim != encoder.dim() {
-            let reason =
-                format!("dim is {}, vectors of {} have {}", manifest.dim, manifest.architecture, encoder.dim());
-            return Err(files.malformed("model.toml", reason));
-        }
-        let center = match weights.has(CENTER) {
-            true => weights.values(CENTER, &[manifest.dim])?,
+        let config = match files.read("config.json")? {
+            None => serde_json::Value::Null,
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| files.malformed("config.json", error))?,
+        };
+        let levels = Box::new([0, 1, 2].map(|color| levels(input.mean[color], input.std[color])));
+        let read = EncoderInput::Image { sizes: input.sizes.clone(), levels };
+        let source = Source { files, config, weights, dim: manifest.dim, input: read };
+        let encoder = encoders::build_image(&manifest.architecture, &device.backend, &source)?;
+        let center = match source.weights.has(CENTER) {
+            true => source.weights.values(CENTER, &[manifest.dim])?,
             false => vec![0.0; manifest.dim],
         };
-        let levels = [0, 1, 2].map(|color| levels(input.mean[color], input.std[color]));
         let weights_blake3 = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { manifest, input, levels, weights_blake3, encoder, center })
+        Ok(Self { manifest, input, weights_blake3, device: device.clone(), encoder, center })
     }
 
     /// What is to be known of the model.
@@ -78,6 +87,12 @@ impl ImageModel {
     #[must_use]
     pub fn input_for(&self, side: u32) -> InputSpec {
         self.input.spec(side)
+    }
+
+    /// Where the model runs.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// What an audit records of the model when its pictures were scaled to `input`.
@@ -104,33 +119,19 @@ impl ImageModel {
             return Ok(Array2::zeros((0, self.manifest.dim)));
         };
         let share = images.len().div_ceil(rayon::current_num_threads());
-        let n = (PIXELS_PER_BATCH / size.area()).clamp(1, share);
+        let n = (PIXELS_PER_BATCH * self.device.batch_factor() / size.area()).clamp(1, share);
         let dim = self.manifest.dim;
         let mut rows = vec![0.0; images.len() * dim];
         let batches = images.par_chunks(n).zip(rows.par_chunks_mut(n * dim));
-        batches.for_each_init(Workspace::default, |workspace, (batch, rows)| {
-            workspace.pixels.clear();
-            batch.iter().for_each(|image| self.normalize(image, &mut workspace.pixels));
-            rows.copy_from_slice(&self.encoder.forward(&workspace.pixels, size, &mut workspace.scratch));
+        batches.try_for_each(|(batch, rows)| {
+            let vectors = self.encoder.embed(&Images { pictures: batch, size });
+            let failed = |source| EmbedError::ForwardImages { n_images: batch.len(), source: Box::from(source) };
+            rows.copy_from_slice(&vectors.map_err(failed)?);
             task.advance(batch.len() as u64);
-        });
+            Ok(())
+        })?;
         Ok(matrix(rows, dim))
     }
-
-    /// Appends what the encoder gets for `image`, shape `(height, width, 3)`.
-    fn normalize(&self, image: &Pixels, pixels: &mut Vec<f32>) {
-        let levels = &self.levels;
-        let normalized = image.rgb.as_chunks::<3>().0.iter();
-        let normalized = normalized.map(|rgb| std::array::from_fn(|color| levels[color][usize::from(rgb[color])]));
-        normalized.for_each(|pixel: [f32; 3]| pixels.extend_from_slice(&pixel));
-    }
-}
-
-/// What one thread works in.
-#[derive(Default)]
-struct Workspace {
-    pixels: Vec<f32>,
-    scratch: Scratch,
 }
 
 /// The numbers `rows` as rows of `dim`.

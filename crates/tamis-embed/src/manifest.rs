@@ -7,9 +7,15 @@ use tamis_core::{Filter, Fit, InputSpec, Modality};
 
 use crate::{ModelError, ModelFiles};
 
+mod architectures;
+
 mod hub;
 
-use hub::HubConfig;
+mod json;
+
+mod preprocessing;
+
+pub(crate) use json::Json;
 
 /// Shortest and longest side of a picture that a manifest may ask for: less is a single pixel in the last map of a
 /// network that halves its maps five times, more is beyond what image models are trained on.
@@ -25,6 +31,8 @@ pub enum Pooling {
     Cls,
     /// The largest value of each dimension.
     Max,
+    /// The last token.
+    Last,
 }
 
 /// How the weights are stored.
@@ -60,14 +68,20 @@ pub struct Manifest {
     pub license: String,
     /// Where it comes from, `organization/name`.
     pub repo: Option<String>,
-    /// Commit or release of the repository.
+    /// Commit or release of the repository; `None` where the first download pins it ([`crate::hub`]).
     pub revision: Option<String>,
-    /// An id of [`crate::encoders::ENCODERS`].
+    /// The script that made the files out of those of `repo`; `None` where they are the repository's own.
+    pub derived_by: Option<String>,
+    /// What the weights take, in millions of bytes, as published.
+    pub download_mb: Option<u32>,
+    /// An id of [`crate::encoders::ENCODERS`], or of an architecture that has no encoder yet.
     pub architecture: String,
     /// Length of a vector.
     pub dim: usize,
-    /// What the model reads, and how.
-    pub input: Input,
+    /// How it reads texts, where it does.
+    pub text: Option<TextInput>,
+    /// How it reads pictures, where it does.
+    pub image: Option<ImageInput>,
     /// Whether the model is meant to be used with unit vectors. tamis always normalizes.
     pub normalize: bool,
     /// Whether vectors are compared after the mean of the data was subtracted, because the raw cosines of this model
@@ -75,21 +89,14 @@ pub struct Manifest {
     pub centered: bool,
     /// File name of the weights.
     pub weights: String,
+    /// File name of the tokenizer of a model for texts.
+    pub tokenizer: String,
     /// How they are stored.
     pub weights_format: WeightsFormat,
     /// Threshold for near-duplicates, where somebody measured one.
     pub near_duplicate: Option<NearDuplicate>,
     /// SHA-256 of every file.
     pub sha256: BTreeMap<String, String>,
-}
-
-/// What a model reads, and how: the table of a manifest that is named after the modality.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// Texts.
-    Text(TextInput),
-    /// Pictures.
-    Image(ImageInput),
 }
 
 /// How a model reads texts.
@@ -102,24 +109,42 @@ pub struct TextInput {
     pub pooling: Pooling,
     /// Most tokens of one text, special ones included; the rest of a text is not read.
     pub max_tokens: usize,
+    /// Texts that the model wants before a sample, by what the sample is for, e.g. `query`.
+    #[serde(default)]
+    pub prompts: BTreeMap<String, String>,
+    /// Which of them is put before every sample when samples are compared with each other; `None` for nothing.
+    pub prompt: Option<String>,
 }
 
 /// How a model reads pictures.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "ImageToml")]
 pub struct ImageInput {
-    /// Sides of the squares that the model may be given, ascending.
+    /// Sides of the squares that the model may be given, ascending; one alone where `fit` cuts off a margin.
     pub sizes: Vec<u32>,
     /// How a picture that is not square becomes a square.
-    #[serde(deserialize_with = "fit")]
     pub fit: Fit,
     /// How pixels are averaged when a picture is scaled.
-    #[serde(deserialize_with = "filter")]
     pub filter: Filter,
     /// What is subtracted from red, green and blue, which are in [0, 1].
     pub mean: [f32; 3],
     /// What they are divided by afterwards.
     pub std: [f32; 3],
+}
+
+/// The table `[image]` as it stands in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageToml {
+    sizes: Vec<u32>,
+    #[serde(deserialize_with = "fit")]
+    fit: Fit,
+    /// Of `inner-crop` alone.
+    shortest_edge: Option<u32>,
+    #[serde(deserialize_with = "filter")]
+    filter: Filter,
+    mean: [f32; 3],
+    std: [f32; 3],
 }
 
 /// `model.toml` as it stands in the file.
@@ -131,8 +156,9 @@ struct ModelToml {
     license: String,
     repo: Option<String>,
     revision: Option<String>,
-    #[serde(deserialize_with = "modality_id")]
-    modality: Modality,
+    derived_by: Option<String>,
+    download_mb: Option<u32>,
+    modality: OneOrMore,
     architecture: String,
     dim: usize,
     text: Option<TextInput>,
@@ -140,18 +166,32 @@ struct ModelToml {
     normalize: bool,
     centered: bool,
     weights: String,
+    #[serde(default = "tokenizer_json")]
+    tokenizer: String,
     weights_format: WeightsFormat,
     near_duplicate: Option<NearDuplicate>,
     #[serde(default)]
     sha256: BTreeMap<String, String>,
 }
 
-/// Reads from the manifest whether a model embeds texts or pictures.
+/// `modality = "text"`, or `modality = ["text", "image"]` where the model has a tower for each.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+fn tokenizer_json() -> String {
+    "tokenizer.json".to_owned()
+}
+
+/// Reads from the manifest what a model embeds.
 ///
 /// # Errors
 /// When the manifest is missing or malformed.
-pub fn modality(files: &ModelFiles) -> Result<Modality, ModelError> {
-    Ok(Manifest::of(files)?.modality())
+pub fn modalities(files: &ModelFiles) -> Result<Vec<Modality>, ModelError> {
+    Ok(Manifest::of(files)?.modalities())
 }
 
 impl Manifest {
@@ -163,44 +203,64 @@ impl Manifest {
         toml::from_str(text)
     }
 
-    /// What the model embeds.
+    /// What the model embeds, texts first.
     #[must_use]
-    pub fn modality(&self) -> Modality {
-        match self.input {
-            Input::Text(_) => Modality::Text,
-            Input::Image(_) => Modality::Image,
-        }
+    pub fn modalities(&self) -> Vec<Modality> {
+        let text = self.text.as_ref().map(|_| Modality::Text);
+        text.into_iter().chain(self.image.as_ref().map(|_| Modality::Image)).collect()
+    }
+
+    /// The repository on the hub that has the files as tamis reads them; `None` where a script made them.
+    #[must_use]
+    pub fn hub_repo(&self) -> Option<&str> {
+        self.repo.as_deref().filter(|_| self.derived_by.is_none())
     }
 
     /// Reads `model.toml`, or infers a manifest from the files of a folder in hub layout.
-    pub(crate) fn of(files: &ModelFiles) -> Result<Self, ModelError> {
-        let manifest = match files.read("model.toml")? {
-            None => hub::infer(files, &HubConfig::read(files)?)?,
+    ///
+    /// # Errors
+    /// When a file is missing or malformed, or when two of them contradict each other.
+    pub fn of(files: &ModelFiles) -> Result<Self, ModelError> {
+        let mut manifest = match files.read("model.toml")? {
+            None => hub::infer(files)?,
             Some(bytes) => {
                 let text = std::str::from_utf8(&bytes).map_err(|error| files.malformed("model.toml", error))?;
-                Self::parse(text).map_err(|error| files.malformed("model.toml", error))?
+                let manifest = Self::parse(text).map_err(|error| files.malformed("model.toml", error))?;
+                hub::check(files, &manifest)?;
+                manifest
             }
         };
-        if let Input::Text(text) = &manifest.input {
-            let checked = HubConfig::read(files)?.check(manifest.dim, text);
-            checked.map_err(|reason| files.malformed("model.toml", reason))?;
+        if let ModelFiles::Pulled { revision, .. } = files {
+            manifest.revision = Some(revision.clone());
         }
         Ok(manifest)
     }
 
     /// How the model reads texts; an error where it does not.
     pub(crate) fn text(&self, files: &ModelFiles) -> Result<&TextInput, ModelError> {
-        match &self.input {
-            Input::Text(input) => Ok(input),
-            Input::Image(_) => Err(files.malformed("model.toml", "modality is `image`, expected `text`")),
-        }
+        self.text.as_ref().ok_or_else(|| files.malformed("model.toml", "modality is `image`, expected `text`"))
     }
 
     /// How the model reads pictures; an error where it does not.
     pub(crate) fn image(&self, files: &ModelFiles) -> Result<&ImageInput, ModelError> {
-        match &self.input {
-            Input::Image(input) => Ok(input),
-            Input::Text(_) => Err(files.malformed("model.toml", "modality is `text`, expected `image`")),
+        self.image.as_ref().ok_or_else(|| files.malformed("model.toml", "modality is `text`, expected `image`"))
+    }
+}
+
+impl TextInput {
+    /// What is put before every sample when samples are compared with each other; empty for nothing.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.prompt.as_ref().and_then(|name| self.prompts.get(name)).map_or("", String::as_str)
+    }
+
+    /// Refuses a prompt that is not there.
+    fn check(&self) -> Result<(), String> {
+        match &self.prompt {
+            Some(name) if !self.prompts.contains_key(name) => {
+                Err(format!("prompt is `{name}`, expected one of the prompts: {}", known(self.prompts.keys())))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -231,7 +291,34 @@ impl ImageInput {
         if !self.std.iter().all(|std| (f32::MIN_POSITIVE..=1.0).contains(std)) {
             return Err(format!("std is {:?}, expected numbers above 0 and at most 1", self.std));
         }
-        Ok(())
+        match (self.fit, &self.sizes[..]) {
+            (Fit::InnerCrop(short), [size]) if size <= &short => Ok(()),
+            (Fit::InnerCrop(short), sizes) => {
+                Err(format!("shortest_edge is {short} and sizes is {sizes:?}, expected one size that is not larger"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<ImageToml> for ImageInput {
+    type Error = String;
+
+    fn try_from(toml: ImageToml) -> Result<Self, String> {
+        let fit = match (toml.fit, toml.shortest_edge) {
+            (Fit::InnerCrop(_), Some(short)) => Fit::InnerCrop(short),
+            (Fit::Stretch | Fit::CenterCrop, None) => toml.fit,
+            (fit, _) => {
+                return Err(format!(
+                    "fit is `{}`, expected shortest_edge with `inner-crop` and with it alone",
+                    fit.id()
+                ));
+            }
+        };
+        let ImageToml { sizes, filter, mean, std, .. } = toml;
+        let input = Self { sizes, fit, filter, mean, std };
+        input.check()?;
+        Ok(input)
     }
 }
 
@@ -239,21 +326,14 @@ impl TryFrom<ModelToml> for Manifest {
     type Error = String;
 
     fn try_from(toml: ModelToml) -> Result<Self, String> {
-        let input = match (toml.modality, toml.text, toml.image) {
-            (Modality::Text, Some(text), None) => Input::Text(text),
-            (Modality::Image, None, Some(image)) => {
-                image.check()?;
-                Input::Image(image)
-            }
-            (modality, text, image) => {
-                let tables = [text.map(|_| "[text]"), image.map(|_| "[image]")];
-                let tables: Vec<_> = tables.into_iter().flatten().collect();
-                let got =
-                    if tables.is_empty() { "neither [text] nor [image]".to_owned() } else { tables.join(" and ") };
-                let modality = modality.id();
-                return Err(format!("modality is `{modality}`, expected the table [{modality}] alone, got {got}"));
-            }
-        };
+        let said = toml.modality.read()?;
+        let (text, image) = (toml.text, toml.image);
+        let tables = [text.as_ref().map(|_| Modality::Text), image.as_ref().map(|_| Modality::Image)];
+        let tables: Vec<Modality> = tables.into_iter().flatten().collect();
+        if said != tables {
+            return Err(contradiction(&said, &tables));
+        }
+        text.as_ref().map_or(Ok(()), TextInput::check)?;
         if let Some(it) = &toml.near_duplicate
             && !(f32::MIN_POSITIVE..=1.0).contains(&it.min_cosine)
         {
@@ -265,12 +345,16 @@ impl TryFrom<ModelToml> for Manifest {
             license: toml.license,
             repo: toml.repo,
             revision: toml.revision,
+            derived_by: toml.derived_by,
+            download_mb: toml.download_mb,
             architecture: toml.architecture,
             dim: toml.dim,
-            input,
+            text,
+            image,
             normalize: toml.normalize,
             centered: toml.centered,
             weights: toml.weights,
+            tokenizer: toml.tokenizer,
             weights_format: toml.weights_format,
             near_duplicate: toml.near_duplicate,
             sha256: toml.sha256,
@@ -278,12 +362,44 @@ impl TryFrom<ModelToml> for Manifest {
     }
 }
 
-fn modality_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Modality, D::Error> {
-    by_id(deserializer, [Modality::Text, Modality::Image], Modality::id)
+impl OneOrMore {
+    /// The modalities in the order of [`Manifest::modalities`].
+    fn read(self) -> Result<Vec<Modality>, String> {
+        let names = match self {
+            Self::One(name) => vec![name],
+            Self::More(names) => names,
+        };
+        if names.is_empty() {
+            return Err("modality is empty, expected `text`, `image` or both".to_owned());
+        }
+        let all = [Modality::Text, Modality::Image];
+        if let Some(name) = names.iter().find(|name| all.iter().all(|it| it.id() != *name)) {
+            return Err(format!("modality: expected `text` or `image`, got `{name}`"));
+        }
+        Ok(all.into_iter().filter(|it| names.iter().any(|name| name == it.id())).collect())
+    }
+}
+
+/// What to say where the tables are not those of the modality.
+fn contradiction(said: &[Modality], tables: &[Modality]) -> String {
+    let named = |all: &[Modality]| all.iter().map(|it| format!("[{}]", it.id())).collect::<Vec<_>>().join(" and ");
+    let expected = match said {
+        [_] => format!("the table {} alone", named(said)),
+        _ => format!("the tables {}", named(said)),
+    };
+    let got = if tables.is_empty() { "neither [text] nor [image]".to_owned() } else { named(tables) };
+    let said = said.iter().map(|it| format!("`{}`", it.id())).collect::<Vec<_>>().join(" and ");
+    format!("modality is {said}, expected {expected}, got {got}")
+}
+
+/// Names between backticks, or "none".
+fn known<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.map(|it| format!("`{it}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn fit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fit, D::Error> {
-    by_id(deserializer, [Fit::Stretch, Fit::CenterCrop], Fit::id)
+    by_id(deserializer, [Fit::Stretch, Fit::CenterCrop, Fit::InnerCrop(0)], Fit::id)
 }
 
 fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Filter, D::Error> {
@@ -335,7 +451,7 @@ mod tests {
     fn unknown_ids_and_keys_are_named() {
         for (from, to, expected) in [
             ("modality = \"image\"", "modality = \"video\"", "expected `text` or `image`, got `video`"),
-            ("fit = \"stretch\"", "fit = \"pad\"", "expected `stretch` or `center-crop`, got `pad`"),
+            ("fit = \"stretch\"", "fit = \"pad\"", "expected `stretch` or `center-crop` or `inner-crop`, got `pad`"),
             ("filter = \"bilinear\"", "filter = \"box\"", "expected `bilinear` or `bicubic`, got `box`"),
             ("fit = \"stretch\"", "fit = \"stretch\"\ncrop = 1", "unknown field `crop`"),
             ("centered = true", "", "missing field `centered`"),
@@ -366,9 +482,49 @@ mod tests {
 
     #[test]
     fn the_smallest_size_that_is_large_enough_is_taken() {
-        let Input::Image(input) = Manifest::parse(IMAGE).unwrap().input else { panic!("expected an image model") };
+        let input = Manifest::parse(IMAGE).unwrap().image.unwrap();
         let sides = [1, 64, 96, 97, 128, 200, 224, 225, 4_000].map(|side| input.spec(side).side);
         assert_eq!(sides, [96, 96, 96, 128, 128, 224, 224, 224, 224]);
         assert_eq!(input.spec(1), InputSpec { side: 96, fit: Fit::Stretch, filter: Filter::Bilinear });
+    }
+
+    #[test]
+    fn a_model_of_both_has_both_tables() {
+        const BOTH: &str = include_str!("../../../models/clip-vit-base-patch32/model.toml");
+        assert_eq!(Manifest::parse(BOTH).unwrap().modalities(), [Modality::Text, Modality::Image]);
+        let list = "modality = [\"text\", \"image\"]";
+        let got = error(BOTH, list, "modality = \"image\"");
+        assert!(got.contains("modality is `image`, expected the table [image] alone, got [text] and [image]"), "{got}");
+        let got = error(IMAGE, "modality = \"image\"", list);
+        let expected = "modality is `text` and `image`, expected the tables [text] and [image], got [image]";
+        assert!(got.contains(expected), "{got}");
+        let got = error(BOTH, list, "modality = []");
+        assert!(got.contains("modality is empty, expected `text`, `image` or both"), "{got}");
+    }
+
+    #[test]
+    fn the_prompt_is_one_of_the_prompts() {
+        const E5: &str = include_str!("../../../models/e5-base-v2/model.toml");
+        assert_eq!(Manifest::parse(E5).unwrap().text.unwrap().prefix(), "query: ");
+        let got = error(E5, "prompt = \"query\"", "prompt = \"search\"");
+        assert!(got.contains("prompt is `search`, expected one of the prompts: `passage`, `query`"), "{got}");
+        let got = error(TEXT, "max_tokens = 256", "max_tokens = 256\nprompt = \"query\"");
+        assert!(got.contains("prompt is `query`, expected one of the prompts: none"), "{got}");
+    }
+
+    #[test]
+    fn a_margin_stands_with_the_fit_that_cuts_it() {
+        const DINO: &str = include_str!("../../../models/dinov2-small/model.toml");
+        assert_eq!(Manifest::parse(DINO).unwrap().image.unwrap().fit, Fit::InnerCrop(256));
+        let alone = "expected shortest_edge with `inner-crop` and with it alone";
+        for (toml, from, to, expected) in [
+            (DINO, "shortest_edge = 256\n", "", format!("fit is `inner-crop`, {alone}")),
+            (IMAGE, "fit = \"stretch\"", "fit = \"stretch\"\nshortest_edge = 9", format!("fit is `stretch`, {alone}")),
+            (DINO, "edge = 256", "edge = 200", "shortest_edge is 200 and sizes is [224], expected one size".to_owned()),
+            (DINO, "sizes = [224]", "sizes = [96, 224]", "and sizes is [96, 224], expected one size".to_owned()),
+        ] {
+            let got = error(toml, from, to);
+            assert!(got.contains(&expected), "{to}: {got}");
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! A text model: tokenizer, encoder and pooling behind one call.
 
-use candle_core::Tensor;
-use ndarray::{Array2, ArrayView2, ArrayViewMut1};
+use ndarray::Array2;
 use rayon::prelude::*;
 use tamis_core::{ModelFacts, ModelInput, Task};
 
-use crate::encoders::{self, PackedTokens, TextEncoder};
-use crate::manifest::{Pooling, TextInput};
+use crate::device::Device;
+use crate::encoders::{self, EncoderInput, PackedTokens, Source, TextEncoder};
+use crate::manifest::TextInput;
+use crate::ops::Span;
 use crate::tokens::{TextTokenizer, Tokens};
 use crate::weights::Weights;
 use crate::{EmbedError, Manifest, ModelError, ModelFiles};
 
-/// Most tokens in one forward pass. Chosen by measurement on one and two cores: 256 to 1,024 are equally fast, less
+/// Most tokens in one forward pass on the CPU. Chosen by measurement on one and two cores: 256 to 1,024 are equally fast, less
 /// loses in the matrix products, more spends its time in page faults.
 const TOKENS_PER_BATCH: usize = 512;
 
@@ -20,6 +21,7 @@ pub struct TextModel {
     manifest: Manifest,
     input: TextInput,
     weights_blake3: String,
+    device: Device,
     tokenizer: TextTokenizer,
     encoder: Box<dyn TextEncoder>,
 }
@@ -40,28 +42,52 @@ pub struct Encoded {
 }
 
 impl TextModel {
-    /// Loads a model from its files.
+    /// Loads a model from its files, for the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::load_on`].
+    pub fn load(files: &ModelFiles) -> Result<Self, ModelError> {
+        Self::load_on(files, &Device::cpu())
+    }
+
+    /// Loads a model from its files, for a device.
     ///
     /// # Errors
     /// When the model is not one for texts, a file is missing or malformed, the architecture is unknown, or a weight has not the shape that the
     /// configuration says.
-    pub fn load(files: &ModelFiles) -> Result<Self, ModelError> {
+    pub fn load_on(files: &ModelFiles, device: &Device) -> Result<Self, ModelError> {
         let manifest = Manifest::of(files)?;
         let input = manifest.text(files)?.clone();
-        let tokenizer = TextTokenizer::load(files, input.max_tokens)?;
-        let config = files.require("config.json", "the configuration of the transformers library")?;
-        let config = serde_json::from_slice(&config).map_err(|error| files.malformed("config.json", error))?;
+        let tokenizer = TextTokenizer::load(
+            files,
+            &manifest.tokenizer,
+            encoders::special_tokens(&manifest.architecture),
+            input.max_tokens,
+        )?;
+        let config = match files.read("config.json")? {
+            None if manifest.architecture == "model2vec" => serde_json::Value::Null,
+            None => return Err(files.missing("config.json", "the configuration of the transformers library")),
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| files.malformed("config.json", error))?,
+        };
         let bytes = files.require(&manifest.weights, "the weights in safetensors format (not pytorch_model.bin)")?;
         let weights = Weights::open(files, &manifest.weights, &bytes, manifest.weights_format)?;
-        let encoder = encoders::build_text(&manifest.architecture, files, &config, weights)?;
+        let read = EncoderInput::Text { pooling: input.pooling, max_tokens: input.max_tokens };
+        let source = Source { files, config, weights, dim: manifest.dim, input: read };
+        let encoder = encoders::build_text(&manifest.architecture, &device.backend, &source)?;
         let weights_blake3 = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { manifest, input, weights_blake3, tokenizer, encoder })
+        Ok(Self { manifest, input, weights_blake3, device: device.clone(), tokenizer, encoder })
     }
 
     /// What is to be known of the model.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Where the model runs.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// What an audit records of the model.
@@ -84,47 +110,63 @@ impl TextModel {
     /// # Errors
     /// When the tokenizer or the forward pass fails: bugs and exhausted resources.
     pub fn embed<T: AsRef<str> + Sync>(&self, texts: &[T], task: &dyn Task) -> Result<Encoded, EmbedError> {
-        let tokens = self.tokenizer.encode(texts)?;
-        let batches = batches(&tokens);
+        let tokens = match self.input.prefix() {
+            "" => self.tokenizer.encode(texts)?,
+            prefix => {
+                let prefixed = |text: &T| [prefix, text.as_ref()].concat();
+                self.tokenizer.encode(&texts.par_iter().map(prefixed).collect::<Vec<_>>())?
+            }
+        };
+        let rows = self.embed_tokens(&tokens, task)?;
+        Ok(Encoded { rows, truncated: tokens.iter().map(|it| it.truncated).collect() })
+    }
+
+    /// Vectors of tokenized texts, shape `(texts, dim)`.
+    fn embed_tokens(&self, tokens: &[Tokens], task: &dyn Task) -> Result<Array2<f32>, EmbedError> {
+        let batches = batches(tokens, TOKENS_PER_BATCH * self.device.batch_factor());
         let vectors = batches
             .par_iter()
             .map(|batch| {
-                let rows = self.forward(&tokens, batch)?;
+                let rows = self.forward(tokens, batch)?;
                 task.advance(batch.len() as u64);
                 Ok(rows)
             })
             .collect::<Result<Vec<_>, EmbedError>>()?;
-        let mut rows = Array2::zeros((texts.len(), self.manifest.dim));
+        let mut rows = Array2::zeros((tokens.len(), self.manifest.dim));
         for (batch, vectors) in batches.iter().zip(vectors) {
             for (index, vector) in batch.iter().zip(vectors.rows()) {
                 rows.row_mut(*index).assign(&vector);
             }
         }
-        Ok(Encoded { rows, truncated: tokens.iter().map(|it| it.truncated).collect() })
+        Ok(rows)
+    }
+
+    /// How the model reads texts.
+    pub(crate) fn text_input(&self) -> &TextInput {
+        &self.input
+    }
+
+    /// Vectors of texts that are tokenized already, one after the other; tells `task` of every text that is done.
+    pub(crate) fn embed_ids(&self, texts: Vec<Vec<u32>>, task: &dyn Task) -> Result<Vec<f32>, EmbedError> {
+        let tokens: Vec<Tokens> = texts.into_iter().map(|ids| Tokens { ids, truncated: false }).collect();
+        Ok(self.embed_tokens(&tokens, task)?.into_raw_vec_and_offset().0)
     }
 
     /// Vectors of the texts `batch`, shape `(batch, dim)`.
     fn forward(&self, tokens: &[Tokens], batch: &[usize]) -> Result<Array2<f32>, EmbedError> {
         let packed = pack(tokens, batch);
-        let failed = |source| EmbedError::Forward {
+        let rows = self.encoder.embed(&packed).map_err(|source| EmbedError::Forward {
             n_texts: batch.len(),
             n_tokens: packed.ids.len(),
-            source: Box::<dyn std::error::Error + Send + Sync>::from(source),
-        };
-        let hidden = self.encoder.forward(&packed).and_then(|it| flat(&it)).map_err(failed)?;
-        let dim = self.manifest.dim;
-        let hidden = ArrayView2::from_shape((packed.ids.len(), dim), &hidden)
-            .expect("because the encoder gives one vector of the model's dimension per token");
-        let mut rows = Array2::zeros((batch.len(), dim));
-        for (row, (start, len)) in rows.rows_mut().into_iter().zip(packed.spans) {
-            pool(self.input.pooling, hidden.slice(ndarray::s![start..start + len, ..]), row);
-        }
-        Ok(rows)
+            source: Box::from(source),
+        })?;
+        Ok(Array2::from_shape_vec((batch.len(), self.manifest.dim), rows)
+            .expect("because the encoder gives one vector of the model's dimension per text"))
     }
 }
 
-/// Indices of texts, longest first, cut into batches of at most [`TOKENS_PER_BATCH`] tokens (one text at least).
-fn batches(tokens: &[Tokens]) -> Vec<Vec<usize>> {
+/// Indices of texts, longest first, cut into batches of at most `most` tokens (one text at least).
+fn batches(tokens: &[Tokens], most: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..tokens.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(tokens[*i].ids.len()), *i));
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -135,7 +177,7 @@ fn batches(tokens: &[Tokens]) -> Vec<Vec<usize>> {
             Some(batch) if len <= room => batch.push(index),
             _ => {
                 batches.push(vec![index]);
-                room = TOKENS_PER_BATCH;
+                room = most;
             }
         }
         room = room.saturating_sub(len);
@@ -144,44 +186,13 @@ fn batches(tokens: &[Tokens]) -> Vec<Vec<usize>> {
 }
 
 /// Puts the tokens of a batch one text after the other.
-///
-/// A matrix product with a single row goes another way through the gemm crate and differs in the last digits, so a lone
-/// token is followed by a copy of itself that nobody reads.
 fn pack(tokens: &[Tokens], batch: &[usize]) -> PackedTokens {
     let mut packed = PackedTokens { ids: Vec::new(), positions: Vec::new(), spans: Vec::new() };
     for index in batch {
         let ids = &tokens[*index].ids;
-        packed.spans.push((packed.ids.len(), ids.len()));
+        packed.spans.push(Span { start: packed.ids.len(), len: ids.len() });
         packed.ids.extend_from_slice(ids);
         packed.positions.extend((0..).take(ids.len()));
     }
-    if let [id] = packed.ids[..] {
-        packed.ids.push(id);
-        packed.positions.push(0);
-    }
     packed
-}
-
-fn flat(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
-    tensor.flatten_all()?.to_vec1()
-}
-
-/// Pools the vectors of one text, shape `(tokens, dim)`, into `out`.
-#[expect(clippy::cast_precision_loss, reason = "a text has far fewer than 2^24 tokens")]
-fn pool(pooling: Pooling, tokens: ArrayView2<'_, f32>, mut out: ArrayViewMut1<'_, f32>) {
-    match pooling {
-        Pooling::Cls => out.assign(&tokens.row(0)),
-        Pooling::Mean => {
-            for token in tokens.rows() {
-                out += &token;
-            }
-            out /= tokens.nrows() as f32;
-        }
-        Pooling::Max => {
-            out.assign(&tokens.row(0));
-            for token in tokens.rows() {
-                out.zip_mut_with(&token, |max, x| *max = max.max(*x));
-            }
-        }
-    }
 }

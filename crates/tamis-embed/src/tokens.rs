@@ -1,63 +1,112 @@
 //! Tokenizing on all cores, never more of a text than the model reads.
+//!
+//! [`WordPiece`] gives the ids of the tokenizers library for tokenizers of BERT's kind; all others are left to the
+//! library.
+
+mod normalize;
+mod trie;
+mod wordpiece;
 
 use rayon::prelude::*;
 use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use crate::{EmbedError, ModelError, ModelFiles};
 
-/// Bytes of a text that are looked at first, per token that the model reads: English WordPiece tokens are 4 to 5 bytes
-/// long, so one look suffices for nearly every text, and a 10 MB text costs no more than a page.
+pub use wordpiece::WordPiece;
+
+/// Bytes of a text that the library looks at first, per token that the model reads: English WordPiece tokens are 4 to 5
+/// bytes long, so one look suffices for nearly every text, and a 10 MB text costs no more than a page.
 const BYTES_PER_TOKEN: usize = 16;
 
 /// The tokens of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tokens {
+pub struct Tokens {
     /// Ids with the special tokens around them; at most `max_tokens` of the manifest.
-    pub(crate) ids: Vec<u32>,
+    pub ids: Vec<u32>,
     /// Whether the text goes on after them.
-    pub(crate) truncated: bool,
+    pub truncated: bool,
 }
 
 /// A model's tokenizer, set to its longest input.
-pub(crate) struct TextTokenizer {
+pub(crate) enum TextTokenizer {
+    /// Ours, for tokenizers of BERT's kind.
+    WordPiece(Box<WordPiece>),
+    /// The library's, for all others.
+    Library(Box<LibraryTokenizer>),
+}
+
+/// A tokenizer of the tokenizers library, set to truncate.
+pub(crate) struct LibraryTokenizer {
     tokenizer: Tokenizer,
+    special: SpecialTokens,
     max_tokens: usize,
 }
 
+/// Whether the special tokens stand around a text, as its tokenizer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpecialTokens {
+    /// They do.
+    Around,
+    /// The model was made for texts without them.
+    None,
+}
+
+/// Reads the tokenizer `file`.
+pub(crate) fn read(files: &ModelFiles, file: &str) -> Result<Tokenizer, ModelError> {
+    let bytes = files.require(file, "the tokenizer in the format of the Hugging Face tokenizers library")?;
+    Tokenizer::from_bytes(&bytes).map_err(|error| files.malformed(file, error))
+}
+
 impl TextTokenizer {
-    /// Loads `tokenizer.json`, for texts of at most `max_tokens`.
-    pub(crate) fn load(files: &ModelFiles, max_tokens: usize) -> Result<Self, ModelError> {
-        let file = "tokenizer.json";
-        let bytes = files.require(file, "the tokenizer in the format of the Hugging Face tokenizers library")?;
-        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| files.malformed(file, error))?;
+    /// Loads the tokenizer `file`, for texts of at most `max_tokens`.
+    pub(crate) fn load(
+        files: &ModelFiles,
+        file: &str,
+        special: SpecialTokens,
+        max_tokens: usize,
+    ) -> Result<Self, ModelError> {
+        let mut tokenizer = read(files, file)?;
+        if let Some(ours) = WordPiece::new(&tokenizer, max_tokens) {
+            let ours = if special == SpecialTokens::None { ours.without_special_tokens() } else { ours };
+            return Ok(Self::WordPiece(Box::new(ours)));
+        }
+        // The library forgets what it cut where it adds no special tokens, so one more token is asked for to see it.
+        let n_more = usize::from(special == SpecialTokens::None);
         let truncation = TruncationParams {
             direction: TruncationDirection::Right,
-            max_length: max_tokens,
+            max_length: max_tokens + n_more,
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| files.malformed(file, error))?;
         tokenizer.with_padding(None);
-        Ok(Self { tokenizer, max_tokens })
+        Ok(Self::Library(Box::new(LibraryTokenizer { tokenizer, special, max_tokens })))
     }
 
     /// Tokenizes `texts`, in order.
     pub(crate) fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Tokens>, EmbedError> {
-        let encode = |(index, text): (usize, &T)| {
-            self.encode_one(text.as_ref()).map_err(|source| EmbedError::Tokenize { index, source })
+        let encode = |(index, text): (usize, &T)| match self {
+            Self::WordPiece(tokenizer) => Ok(tokenizer.encode(text.as_ref())),
+            Self::Library(tokenizer) => {
+                tokenizer.encode(text.as_ref()).map_err(|source| EmbedError::Tokenize { index, source })
+            }
         };
         texts.par_iter().enumerate().map(encode).collect()
     }
+}
 
+impl LibraryTokenizer {
     /// Tokenizes the beginning of `text`, and more of it as long as the model would read more.
-    fn encode_one(&self, text: &str) -> tokenizers::Result<Tokens> {
+    fn encode(&self, text: &str) -> tokenizers::Result<Tokens> {
         let mut n_bytes = self.max_tokens * BYTES_PER_TOKEN;
         loop {
             let head = head(text, n_bytes);
-            let encoding = self.tokenizer.encode_fast(head, true)?;
-            let full = !encoding.get_overflowing().is_empty();
+            let encoding = self.tokenizer.encode_fast(head, self.special == SpecialTokens::Around)?;
+            let mut ids = encoding.get_ids().to_vec();
+            let full = !encoding.get_overflowing().is_empty() || self.max_tokens < ids.len();
             if full || head.len() == text.len() {
-                return Ok(Tokens { ids: encoding.get_ids().to_vec(), truncated: full });
+                ids.truncate(self.max_tokens);
+                return Ok(Tokens { ids, truncated: full });
             }
             n_bytes *= 4;
         }
@@ -75,5 +124,48 @@ fn head(text: &str, n_bytes: usize) -> &str {
     match cut.rfind(char::is_whitespace) {
         Some(end) if 0 < end => &cut[..end],
         _ => cut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Loads the tokenizer of the bundled model after `change`.
+    fn load(special: SpecialTokens, max_tokens: usize, change: impl FnOnce(&mut Value)) -> TextTokenizer {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/all-minilm-l6-v2/tokenizer.json");
+        let mut file = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        change(&mut file);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), serde_json::to_vec(&file).unwrap()).unwrap();
+        let files = ModelFiles::Folder(folder.path().to_owned());
+        TextTokenizer::load(&files, "tokenizer.json", special, max_tokens).unwrap()
+    }
+
+    #[test]
+    fn tokenizers_that_are_not_ours_are_the_librarys() {
+        let texts = ["Hello, WORLD!", "", "don't stop", &"one two three ".repeat(10_000)];
+        let ours = load(SpecialTokens::Around, 8, |_| {});
+        let same = json!({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}]});
+        let library = load(SpecialTokens::Around, 8, |file| file["pre_tokenizer"] = same);
+        assert!(matches!(ours, TextTokenizer::WordPiece(_)));
+        assert!(matches!(library, TextTokenizer::Library(_)));
+        let tokens = ours.encode(&texts).unwrap();
+        assert_eq!(tokens, library.encode(&texts).unwrap());
+        assert_eq!(tokens[0], Tokens { ids: vec![101, 7592, 1010, 2088, 999, 102], truncated: false });
+        assert_eq!((tokens[3].ids.len(), tokens[3].truncated), (8, true));
+    }
+
+    #[test]
+    fn special_tokens_are_left_out_where_the_model_has_none() {
+        let same = json!({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}]});
+        let ours = load(SpecialTokens::None, 3, |_| {});
+        let library = load(SpecialTokens::None, 3, |file| file["pre_tokenizer"] = same);
+        let tokens = ours.encode(&["Hello, WORLD!", ""]).unwrap();
+        assert_eq!(tokens[0], Tokens { ids: vec![7592, 1010, 2088], truncated: true });
+        assert_eq!(tokens[1], Tokens { ids: vec![], truncated: false });
+        assert_eq!(tokens, library.encode(&["Hello, WORLD!", ""]).unwrap());
     }
 }

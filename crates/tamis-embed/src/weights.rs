@@ -1,22 +1,24 @@
-//! Reading safetensors into f32 tensors, whatever number type they are stored in.
+//! Reading safetensors as f32, whatever number type they are stored in.
 
-use candle_core::{Device, Tensor};
+use std::sync::Arc;
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::manifest::WeightsFormat;
+use crate::ops::Matrix;
 use crate::{ModelError, ModelFiles};
 
 /// Numbers that share a scale in [`WeightsFormat::Int8Group64`].
 const GROUP: usize = 64;
 
 /// The weights of one model, handed out as f32.
+#[derive(Clone)]
 pub(crate) struct Weights<'a> {
-    tensors: SafeTensors<'a>,
+    tensors: Arc<SafeTensors<'a>>,
     format: WeightsFormat,
     prefix: &'static str,
-    device: Device,
 }
 
 impl<'a> Weights<'a> {
@@ -28,16 +30,14 @@ impl<'a> Weights<'a> {
         format: WeightsFormat,
     ) -> Result<Self, ModelError> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| files.malformed(file, error))?;
-        Ok(Self { tensors, format, prefix: "", device: Device::Cpu })
+        Ok(Self { tensors: Arc::new(tensors), format, prefix: "" })
     }
 
-    /// Looks for names behind `prefix` from now on if the file uses it: `BertForMaskedLM` and friends store the same
+    /// The same weights, looked for behind `prefix` if the file uses it: `BertForMaskedLM` and friends store the same
     /// tensors as `BertModel` behind `bert.`.
-    pub(crate) fn with_optional_prefix(mut self, prefix: &'static str) -> Self {
-        if self.tensors.names().iter().any(|name| name.starts_with(prefix)) {
-            self.prefix = prefix;
-        }
-        self
+    pub(crate) fn with_optional_prefix(&self, prefix: &'static str) -> Self {
+        let used = self.tensors.names().iter().any(|name| name.starts_with(prefix));
+        Self { prefix: if used { prefix } else { self.prefix }, ..self.clone() }
     }
 
     /// Whether there is a tensor `name`.
@@ -45,13 +45,20 @@ impl<'a> Weights<'a> {
         self.tensors.tensor(&format!("{}{name}", self.prefix)).is_ok()
     }
 
-    /// The tensor `name` as f32, if it has the expected shape.
-    pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
-        let values = self.values(name, shape)?;
-        Ok(Tensor::from_vec(values, shape, &self.device)?)
+    /// The shape of the tensor `name`, for architectures whose sizes stand nowhere else.
+    pub(crate) fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.tensors.tensor(&format!("{}{name}", self.prefix)).ok().map(|view| view.shape().to_vec())
+    }
+
+    /// The tensor `name` of shape `(n_rows, width)`.
+    pub(crate) fn matrix(&self, name: &str, n_rows: usize, width: usize) -> Result<Matrix, ModelError> {
+        Ok(Matrix { width, values: self.values(name, &[n_rows, width])? })
     }
 
     /// The numbers of the tensor `name`, row-major.
+    ///
+    /// # Errors
+    /// When there is no such tensor, its shape or number type is another, or a number is not finite.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let name = format!("{}{name}", self.prefix);
         let wrong = |got: String| ModelError::Weight { name: name.clone(), expected: shape.to_vec(), got };
@@ -60,13 +67,41 @@ impl<'a> Weights<'a> {
             return Err(wrong(format!("{:?}", view.shape())));
         }
         let bytes = view.data();
-        match view.dtype() {
-            Dtype::F32 => Ok(pairs(bytes, |it: [u8; 4]| f32::from_le_bytes(it))),
-            Dtype::F16 => Ok(pairs(bytes, |it: [u8; 2]| f16::from_le_bytes(it).to_f32())),
-            Dtype::BF16 => Ok(pairs(bytes, |it: [u8; 2]| bf16::from_le_bytes(it).to_f32())),
-            Dtype::I8 if self.format == WeightsFormat::Int8Group64 => self.dequantize(&name, shape, bytes),
-            other => Err(ModelError::WeightType { name, dtype: format!("{other:?}") }),
+        let values = match view.dtype() {
+            Dtype::F32 => pairs(bytes, |it: [u8; 4]| f32::from_le_bytes(it)),
+            Dtype::F16 => pairs(bytes, |it: [u8; 2]| f16::from_le_bytes(it).to_f32()),
+            Dtype::BF16 => pairs(bytes, |it: [u8; 2]| bf16::from_le_bytes(it).to_f32()),
+            Dtype::I8 if self.format == WeightsFormat::Int8Group64 => self.dequantize(&name, shape, bytes)?,
+            other => return Err(ModelError::WeightType { name, dtype: format!("{other:?}") }),
+        };
+        match values.iter().position(|it| !it.is_finite()) {
+            None => Ok(values),
+            Some(index) => Err(ModelError::WeightValue { name, index, value: values[index] }),
         }
+    }
+
+    /// The whole numbers below `n` of the tensor `name`, length `len`.
+    ///
+    /// # Errors
+    /// When there is no such tensor, its length or number type is another, or a number is negative or not below `n`.
+    pub(crate) fn indices(&self, name: &str, len: usize, n: usize) -> Result<Vec<usize>, ModelError> {
+        let name = format!("{}{name}", self.prefix);
+        let wrong = |got: String| ModelError::Weight { name: name.clone(), expected: vec![len], got };
+        let view = self.tensors.tensor(&name).map_err(|_| wrong("nothing".to_owned()))?;
+        if view.shape() != [len] {
+            return Err(wrong(format!("{:?}", view.shape())));
+        }
+        let bytes = view.data();
+        let values: Vec<i64> = match view.dtype() {
+            Dtype::I32 => pairs(bytes, |it: [u8; 4]| i64::from(i32::from_le_bytes(it))),
+            Dtype::I64 => pairs(bytes, i64::from_le_bytes),
+            other => return Err(ModelError::IndexType { name, dtype: format!("{other:?}") }),
+        };
+        let index = |(index, value): (usize, &i64)| match usize::try_from(*value) {
+            Ok(value) if value < n => Ok(value),
+            _ => Err(ModelError::IndexValue { name: name.clone(), index, value: *value, n }),
+        };
+        values.iter().enumerate().map(index).collect()
     }
 
     /// Multiplies each group of 64 along the last dimension with its scale.
@@ -94,6 +129,6 @@ impl<'a> Weights<'a> {
 }
 
 /// Reads `bytes` as numbers of `N` bytes each.
-fn pairs<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
+fn pairs<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|it| read(*it)).collect()
 }

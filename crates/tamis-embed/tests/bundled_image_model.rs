@@ -85,8 +85,8 @@ fn a_picture_of_another_size_is_named() {
 #[test]
 fn a_model_says_what_it_embeds_and_refuses_the_rest() {
     let text = ModelFiles::Folder(models().join("all-minilm-l6-v2"));
-    assert_eq!(tamis_embed::modality(&files()).unwrap(), Modality::Image);
-    assert_eq!(tamis_embed::modality(&text).unwrap(), Modality::Text);
+    assert_eq!(tamis_embed::modalities(&files()).unwrap(), [Modality::Image]);
+    assert_eq!(tamis_embed::modalities(&text).unwrap(), [Modality::Text]);
     let error = ImageModel::load(&text).unwrap_err().to_string();
     assert!(error.ends_with("modality is `text`, expected `image`"), "{error}");
     let error = TextModel::load(&files()).unwrap_err().to_string();
@@ -107,8 +107,12 @@ fn load_changed(from: &str, to: &str) -> Result<ImageModel, ModelError> {
 #[test]
 fn malformed_manifests_are_refused_by_name() {
     for (from, to, expected) in [
-        ("architecture = \"mobilenet-v2\"", "architecture = \"bert\"", "`bert`; supported: mobilenet-v2"),
-        ("dim = 1280", "dim = 1000", "dim is 1000, vectors of mobilenet-v2 have 1280"),
+        (
+            "architecture = \"mobilenet-v2\"",
+            "architecture = \"bert\"",
+            "has the architecture `bert`; supported: clip, ",
+        ),
+        ("dim = 1280", "dim = 1000", "dim is 1000, vectors of this model have 1280"),
         ("weights = \"model.safetensors\"", "weights = \"gone\"", "has no gone; expected the weights in safetensors"),
         ("weights = \"model.safetensors\"", "weights = \"model.toml\"", "model.toml of model"),
         ("sizes = [96,", "sizes = [160,", "sizes is [160, 128, 160, 192, 224], expected ascending"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use tamis_core::Severity;
 use tamis_data::FORMATS;
+use tamis_embed::DeviceChoice;
 use tamis_report::RENDERERS;
 
 /// Audits a dataset before somebody trains or evaluates on it.
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
+    /// Lists the models that have a name, shows, downloads and verifies them.
+    Models(ModelsArgs),
     /// Shows version, threads, device and models, and tries them.
     Doctor,
     /// Prints completions for a shell.
@@ -67,9 +70,12 @@ pub(crate) struct ReadArgs {
     /// File or folder that is evaluated on.
     #[arg(long, value_name = "PATH")]
     pub(crate) test: Vec<PathBuf>,
-    /// Model: a folder in hub layout, or the name of a bundled one.
+    /// Model: the name of one that is bundled or was pulled, ORG/NAME of the hub, or a folder in hub layout.
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Where to embed: auto, cpu, cuda, cuda:N, metal or metal:N. [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceChoice>,
     /// Threads, at most 1024; the default is one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -140,6 +146,79 @@ pub(crate) struct EmbedArgs {
 pub(crate) struct ExplainArgs {
     /// The check; without it all checks are listed.
     pub(crate) check: Option<String>,
+}
+
+/// Arguments of `tamis models`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelsArgs {
+    /// What to do with models.
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+/// The commands of `tamis models`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Lists the models that have a name, and says which are here.
+    List(ModelsListArgs),
+    /// Shows all that is known of a model.
+    Show(ModelArgs),
+    /// Downloads a model from the Hugging Face hub and pins its files.
+    Pull(ModelsPullArgs),
+    /// Compares the files of a model with their hashes, and tries it.
+    Verify(ModelArgs),
+    /// Makes a static model of a text model: quick on any machine, deaf to the order of words.
+    Distill(ModelsDistillArgs),
+}
+
+/// Arguments of `tamis models list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelsListArgs {
+    /// Prints one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `tamis models distill`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelsDistillArgs {
+    /// Name of a model that is here, or its folder.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Folder for the static model; it must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Numbers of a vector.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) dim: usize,
+    /// Stores weights as int8: a quarter of the size.
+    #[arg(long)]
+    pub(crate) int8: bool,
+    /// Where to embed the vocabulary: auto, cpu, cuda, cuda:N, metal or metal:N. [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceChoice>,
+    /// Shows no progress.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `tamis models pull`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelsPullArgs {
+    /// Name of a model, or ORG/NAME of the hub.
+    #[arg(value_name = "NAME")]
+    pub(crate) model: String,
+    /// Shows no progress.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// A model.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// Name of a model, ORG/NAME of the hub, or a folder.
+    #[arg(value_name = "NAME")]
+    pub(crate) model: String,
 }
 
 /// Arguments of `tamis completions`.

@@ -6,13 +6,16 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, DeviceFacts, Evidence, IdentityGroups, InputFile, Modality, Need, Outcome,
-    Progress, Report, SampleId, Severity, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, Evidence, IdentityGroups, InputFile, Modality, Need, Outcome, Progress, Report,
+    SampleId, Severity, SplitRole, StageTime, Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
 use tamis_data::{Input, ReadOptions, Reader};
 
+use tamis_embed::Device;
+
+use crate::config;
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
 use crate::joins::{Joined, Joins};
 use crate::kept::StoreShelf;
@@ -30,6 +33,8 @@ pub struct AuditOptions {
     pub out: PathBuf,
     /// Name of the model; `None` for the one that is bundled for the samples.
     pub model: Option<String>,
+    /// Where to embed.
+    pub device: Device,
     /// Checks with their options, in registry order.
     pub checks: Vec<Box<dyn Check>>,
     /// The run's seed.
@@ -200,8 +205,9 @@ pub(crate) fn needs_vectors(need: &Need) -> bool {
 
 /// The model that was named, or the one bundled for the samples.
 pub(crate) fn load(options: &AuditOptions, reader: &Reader) -> Result<Model, AuditError> {
-    let files = models::find(options.model.as_deref().unwrap_or(models::default_for(reader.modality())))?;
-    Ok(Model::load(&files, reader.modality(), reader.typical_side())?)
+    let name = options.model.as_deref().unwrap_or(models::default_for(reader.modality()));
+    let files = models::find(name, &config::hub())?;
+    Ok(Model::load(&files, reader.modality(), reader.typical_side(), &options.device)?)
 }
 
 impl Audit {
@@ -219,7 +225,7 @@ impl Audit {
             families: &self.families,
             pairs: self.joined.pairs.iter().map(|(_, _, pairs)| pairs).collect(),
             model: self.model.as_ref().map(Model::facts),
-            device: self.model.as_ref().map(|_| DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
+            device: self.model.as_ref().map(Model::device_facts),
             seed: self.seed,
             checks: &self.checks,
             timing: &self.timing,

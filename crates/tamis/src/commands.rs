@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tamis::config::FileConfig;
 use tamis_core::SplitRole;
 use tamis_data::{Input, ReadOptions};
+use tamis_embed::{Device, DeviceChoice};
 
 use crate::args::ReadArgs;
 use crate::exit::Usage;
@@ -18,6 +19,10 @@ pub(crate) mod doctor;
 pub(crate) mod embed;
 
 pub(crate) mod explain;
+
+pub(crate) mod models;
+
+mod trial;
 
 /// More threads than any machine that this runs on has; far more end in a system that has no memory for their stacks.
 const MAX_THREADS: usize = 1024;
@@ -74,6 +79,25 @@ fn set_threads(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<()> {
     // Zero is rayon's word for one per core.
     let threads = asked.unwrap_or(0);
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+}
+
+/// The device that was asked for, by flag or file.
+fn device(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<Device> {
+    let asked = match (args.device, &file.device) {
+        (Some(choice), _) => choice,
+        (None, Some(text)) => text.parse().map_err(|error| Usage(format!("device: {error}")))?,
+        (None, None) => DeviceChoice::Auto,
+    };
+    open_device(asked)
+}
+
+/// Opens a device, and says where it falls back to the CPU.
+fn open_device(choice: DeviceChoice) -> anyhow::Result<Device> {
+    let device = Device::open(choice)?;
+    if let Some(reason) = device.fallback() {
+        tracing::warn!("embedding on the CPU: {reason}");
+    }
+    Ok(device)
 }
 
 /// The model's name: flag, file, or none.

@@ -1,7 +1,8 @@
 //! What flags and the configuration file mean: flags beat the file, the file beats the defaults.
 //!
 //! The file is `tamis.toml`, or `[tool.tamis]` of `pyproject.toml`, in the working folder. There is no environment layer:
-//! of the environment only `NO_COLOR` and the place for temporary files are read, and `RAYON_NUM_THREADS` by rayon itself.
+//! of the environment only `NO_COLOR`, the place for temporary files and the variables of Hugging Face's tools (`HF_HOME` and
+//! others) are read, and `RAYON_NUM_THREADS` by rayon itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tamis_checks::{BadOption, CHECKS};
 use tamis_core::Check;
+use tamis_embed::hub::Hub;
 
 /// The configuration file. Unknown keys are errors.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -28,6 +30,8 @@ pub struct FileConfig {
     pub id: Option<String>,
     /// As `--model`.
     pub model: Option<String>,
+    /// As `--device`.
+    pub device: Option<String>,
     /// As `--out`.
     pub out: Option<PathBuf>,
     /// As `--only`.
@@ -196,6 +200,26 @@ pub fn no_color() -> bool {
 #[must_use]
 pub fn scratch_dir() -> PathBuf {
     std::env::temp_dir()
+}
+
+/// Where models are downloaded from and to, as Hugging Face's own tools have it: `HF_HUB_CACHE`, else `hub` below `HF_HOME`,
+/// `$XDG_CACHE_HOME/huggingface` or `~/.cache/huggingface`; `HF_ENDPOINT`; no network where `HF_HUB_OFFLINE` is 1, on, yes or
+/// true. The client itself reads `HF_TOKEN`.
+#[must_use]
+pub fn hub() -> Hub {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let path = |name: &str| set(name).map(PathBuf::from);
+    let home = || {
+        let cache = path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")));
+        path("HF_HOME").or_else(|| Some(cache?.join("huggingface")))
+    };
+    let offline = set("HF_HUB_OFFLINE")
+        .is_some_and(|value| ["1", "on", "yes", "true"].iter().any(|yes| value.eq_ignore_ascii_case(yes)));
+    Hub {
+        cache: path("HF_HUB_CACHE").or_else(|| Some(home()?.join("hub"))),
+        endpoint: set("HF_ENDPOINT").and_then(|it| it.into_string().ok()),
+        offline,
+    }
 }
 
 #[cfg(test)]

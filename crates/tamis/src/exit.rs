@@ -7,9 +7,10 @@ use tamis::audit::AuditError;
 use tamis::config::ConfigError;
 use tamis::ingest::IngestError;
 use tamis::model::UnfitModel;
-use tamis::models::NoSuchModel;
+use tamis::models::{self, NoSuchModel};
 use tamis_data::ReadError;
 use tamis_data::store::StoreError;
+use tamis_embed::HubError;
 use tamis_report::RenderError;
 
 /// The exit codes.
@@ -65,8 +66,7 @@ pub(crate) struct Usage(pub(crate) String);
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Usage>()
         || cause.is::<ConfigError>()
-        || cause.is::<NoSuchModel>()
-        || matches!(cause.downcast_ref(), Some(AuditError::NoSuchModel(_)))
+        || no_model(cause).is_some_and(|it| !matches!(it, NoSuchModel::Damaged(_)))
         || matches!(cause.downcast_ref(), Some(AuditError::Model(UnfitModel::Modality { .. })))
         || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
         || read_error(cause).is_some_and(ReadError::is_usage)
@@ -78,6 +78,14 @@ fn read_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Re
         return Some(error);
     }
     if let Some(IngestError::Read(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    cause.downcast_ref()
+}
+
+/// The error about a model's name, also where transparent errors stand around it.
+fn no_model<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a NoSuchModel> {
+    if let Some(AuditError::NoSuchModel(error)) = cause.downcast_ref() {
         return Some(error);
     }
     cause.downcast_ref()
@@ -100,6 +108,12 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = store_error(cause) {
         return error.hint();
+    }
+    if let Some(error) = no_model(cause) {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<HubError>() {
+        return models::hint(error);
     }
     match cause.downcast_ref()? {
         AuditError::Out { .. } => Some("name another folder with --out DIR".to_owned()),

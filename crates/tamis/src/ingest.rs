@@ -1,5 +1,8 @@
 //! Reading and embedding in one pass: every content is read, decoded and embedded once, in this run or an earlier one.
 //!
+//! While a window is embedded, the next one is read, decoded and hashed on the same threads, so that neither a device nor
+//! a disk waits for the other; two windows are in memory at most. So the times of the two stages overlap.
+//!
 //! What one content gives (the text itself, or what is known of an image and its small versions; and its vector) goes into
 //! the store under the hash of its bytes, window by window. A run that comes after takes it from there: that is how an
 //! interrupted run goes on, and why an edited dataset costs no more than what was edited.
@@ -138,14 +141,21 @@ pub fn ingest(
         Modality::Image => window.images,
     };
     let input = model.and_then(Model::input);
-    loop {
+    let read = |reader: &mut Reader, pass: &Pass<'_>| -> Result<(Option<Window>, Duration), ReadError> {
         let started = Instant::now();
         let is_known = |content: &Digest| pass.is_known(content);
         let read = reader.next_window(max_samples, window.bytes, Images { input, is_known: &is_known })?;
-        pass.read_time += started.elapsed();
-        let Some(window) = read else { break };
+        Ok((read, started.elapsed()))
+    };
+    let mut next = read(&mut reader, &pass)?;
+    loop {
+        pass.read_time += next.1;
+        let Some(window) = next.0 else { break };
         task.expect(expected(&reader));
-        pass.take(window, &*task)?;
+        let fresh = pass.take(window, &*task)?;
+        let (embedded, read) = rayon::join(|| pass.embed(&fresh, &*task), || read(&mut reader, &pass));
+        pass.keep(&fresh, embedded?)?;
+        next = read?;
     }
     pass.finish(reader)
 }
@@ -188,6 +198,21 @@ enum Fresh {
     Image(Pixels),
 }
 
+/// What of a window has no vector yet.
+struct Unembedded {
+    /// The first sample of the window.
+    first: usize,
+    contents: Vec<(Digest, Fresh)>,
+}
+
+/// The vectors of what had none.
+struct NewVectors {
+    /// Shape `(contents, dim)`.
+    rows: Array2<f32>,
+    truncated: Vec<bool>,
+    time: Duration,
+}
+
 impl<'a> Pass<'a> {
     fn new(modality: Modality, model: Option<&'a Model>, store: &Store) -> Result<Self, StoreError> {
         let started = Instant::now();
@@ -222,8 +247,8 @@ impl<'a> Pass<'a> {
         self.records.contains(content) && self.vectors.as_ref().is_none_or(|vectors| vectors.contains(content))
     }
 
-    /// Takes a window in: hashes and records first, then vectors.
-    fn take(&mut self, window: Window, task: &dyn Task) -> Result<(), IngestError> {
+    /// Takes the hashes and records of a window in; returns what is to be embedded.
+    fn take(&mut self, window: Window, task: &dyn Task) -> Result<Unembedded, IngestError> {
         let n = window.contents.len();
         let mut new_records: Vec<(Digest, Vec<u8>)> = Vec::new();
         let mut fresh: Vec<(Digest, Fresh)> = Vec::new();
@@ -261,11 +286,9 @@ impl<'a> Pass<'a> {
         let records: Vec<_> = new_records.iter().map(|(content, record)| (*content, record.as_slice())).collect();
         self.records.add(&records)?;
         self.store_time += started.elapsed();
-        let first = self.contents.len() - n;
-        let n_embedded = self.embed(fresh, task)?;
-        self.place(first)?;
-        task.advance((n - n_embedded) as u64);
-        Ok(())
+        let contents = self.without_vectors(fresh);
+        task.advance((n - contents.len()) as u64);
+        Ok(Unembedded { first: self.contents.len() - n, contents })
     }
 
     fn push(&mut self, content: Option<Digest>, digests: Option<&[Digest]>, facts: Option<ImageFacts>) {
@@ -284,35 +307,44 @@ impl<'a> Pass<'a> {
         record.and_then(|it| ImageRecord::parse(&it)).ok_or_else(|| self.records.invalid())
     }
 
-    /// Embeds and commits what has no vector yet; returns how many contents that were.
-    fn embed(&mut self, fresh: Vec<(Digest, Fresh)>, task: &dyn Task) -> Result<usize, IngestError> {
-        let (Some(model), Some(vectors)) = (self.model, &mut self.vectors) else { return Ok(0) };
+    /// Those of `fresh` that have no vector, each once; none where there is no model.
+    fn without_vectors(&self, fresh: Vec<(Digest, Fresh)>) -> Vec<(Digest, Fresh)> {
+        let Some(vectors) = &self.vectors else { return Vec::new() };
         let mut seen = std::collections::HashSet::new();
         let is_new = |(content, _): &(Digest, Fresh)| !vectors.contains(content) && seen.insert(*content);
-        let fresh: Vec<_> = fresh.into_iter().filter(is_new).collect();
-        if fresh.is_empty() {
-            return Ok(0);
+        fresh.into_iter().filter(is_new).collect()
+    }
+
+    /// Embeds what has no vector yet.
+    fn embed(&self, fresh: &Unembedded, task: &dyn Task) -> Result<Option<NewVectors>, EmbedError> {
+        let (Some(model), false) = (self.model, fresh.contents.is_empty()) else { return Ok(None) };
+        let started = Instant::now();
+        let (rows, truncated) = embed(model, &fresh.contents, task)?;
+        Ok(Some(NewVectors { rows, truncated, time: started.elapsed() }))
+    }
+
+    /// Commits the vectors of `fresh` and gives its samples their rows.
+    fn keep(&mut self, fresh: &Unembedded, embedded: Option<NewVectors>) -> Result<(), StoreError> {
+        if let (Some(vectors), Some(NewVectors { rows, truncated, time })) = (&mut self.vectors, embedded) {
+            self.embed_time += time;
+            let started = Instant::now();
+            let record = |(row, cut): (ndarray::ArrayView1<'_, f32>, &bool)| {
+                let mut record = vec![u8::from(*cut)];
+                record.extend(f32s_to_bytes(&row.to_vec()));
+                record
+            };
+            let records: Vec<Vec<u8>> = rows.rows().into_iter().zip(&truncated).map(record).collect();
+            let contents = fresh.contents.iter().map(|(content, _)| *content);
+            let records: Vec<_> = contents.zip(records.iter().map(Vec::as_slice)).collect();
+            vectors.add(&records)?;
+            self.store_time += started.elapsed();
+            self.embedded.done += fresh.contents.len();
         }
-        let started = Instant::now();
-        let (rows, truncated) = embed(model, &fresh, task)?;
-        self.embed_time += started.elapsed();
-        let started = Instant::now();
-        let record = |(row, cut): (ndarray::ArrayView1<'_, f32>, &bool)| {
-            let mut record = vec![u8::from(*cut)];
-            record.extend(f32s_to_bytes(&row.to_vec()));
-            record
-        };
-        let records: Vec<Vec<u8>> = rows.rows().into_iter().zip(&truncated).map(record).collect();
-        let records: Vec<_> =
-            fresh.iter().map(|(content, _)| *content).zip(records.iter().map(Vec::as_slice)).collect();
-        vectors.add(&records)?;
-        self.store_time += started.elapsed();
-        self.embedded.done += fresh.len();
-        Ok(fresh.len())
+        self.place(fresh.first)
     }
 
     /// Gives the samples from `first` on the rows of their contents.
-    fn place(&mut self, first: usize) -> Result<(), IngestError> {
+    fn place(&mut self, first: usize) -> Result<(), StoreError> {
         let started = Instant::now();
         for content in &self.contents[first..] {
             let (Some(content), Some(vectors)) = (content, &self.vectors) else {

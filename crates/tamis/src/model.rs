@@ -1,9 +1,9 @@
 //! The model of a run, whatever it reads.
 
 use ndarray::Array2;
-use tamis_core::{DegenerateRow, Embeddings, InputSpec, Modality, ModelFacts, Pixels, Task};
+use tamis_core::{DegenerateRow, DeviceFacts, Embeddings, InputSpec, Modality, ModelFacts, Pixels, Task};
 use tamis_data::store::Producer;
-use tamis_embed::{EmbedError, Encoded, ImageModel, Manifest, ModelError, ModelFiles, TextModel};
+use tamis_embed::{Device, EmbedError, Encoded, ImageModel, Manifest, ModelError, ModelFiles, TextModel};
 
 /// Raised when the same model gives other vectors than before, so that vectors of an older version are not taken up.
 const EMBED_VERSION: &str = "1";
@@ -54,21 +54,23 @@ pub enum UnfitModel {
 }
 
 impl Model {
-    /// Loads a model for samples of one kind; images are about `side` pixels long.
+    /// Loads a model for samples of one kind onto a device; images are about `side` pixels long.
     ///
     /// # Errors
     /// When the model cannot be read or is for samples of another kind.
-    pub fn load(files: &ModelFiles, data: Modality, side: Option<u32>) -> Result<Self, UnfitModel> {
-        let model = tamis_embed::modality(files)?;
-        if model != data {
-            return Err(UnfitModel::Modality { name: files.name(), model, data });
+    pub fn load(files: &ModelFiles, data: Modality, side: Option<u32>, device: &Device) -> Result<Self, UnfitModel> {
+        let reads = tamis_embed::modalities(files)?;
+        if !reads.contains(&data) {
+            return Err(UnfitModel::Modality { name: files.name(), model: reads[0], data });
         }
         match data {
             Modality::Text => {
-                Ok(Self::Text { model: Box::new(TextModel::load(files)?), files_blake3: files.settings_blake3()? })
+                let model = Box::new(TextModel::load_on(files, device)?);
+                let files_blake3 = files.settings_blake3(&model.manifest().tokenizer)?;
+                Ok(Self::Text { model, files_blake3 })
             }
             Modality::Image => {
-                let model = Box::new(ImageModel::load(files)?);
+                let model = Box::new(ImageModel::load_on(files, device)?);
                 let input = model.input_for(side.unwrap_or(UNKNOWN_SIDE));
                 Ok(Self::Image { model, input })
             }
@@ -82,6 +84,21 @@ impl Model {
             Self::Text { model, .. } => model.manifest(),
             Self::Image { model, .. } => model.manifest(),
         }
+    }
+
+    /// Where the model runs.
+    fn device(&self) -> &Device {
+        match self {
+            Self::Text { model, .. } => model.device(),
+            Self::Image { model, .. } => model.device(),
+        }
+    }
+
+    /// What an audit records of the device.
+    #[must_use]
+    pub fn device_facts(&self) -> DeviceFacts {
+        let device = self.device();
+        DeviceFacts { device: device.name().to_owned(), dtype: device.dtype().to_owned() }
     }
 
     /// What an audit records of the model.
@@ -107,11 +124,11 @@ impl Model {
     pub fn producer(&self) -> Producer {
         let facts = self.facts();
         let manifest = self.manifest();
-        let input = format!("{:?} {:?} {:?}", manifest.input, facts.input, manifest.weights_format);
-        let files = match self {
-            Self::Text { files_blake3, .. } => files_blake3,
-            Self::Image { .. } => "",
+        let (reads, files) = match self {
+            Self::Text { files_blake3, .. } => (format!("{:?}", manifest.text), files_blake3.as_str()),
+            Self::Image { .. } => (format!("{:?}", manifest.image), ""),
         };
+        let input = format!("{reads} {:?} {:?}", facts.input, manifest.weights_format);
         Producer::new(
             "vector",
             &[
@@ -120,7 +137,7 @@ impl Model {
                 ("files", files),
                 ("weights", &facts.weights_blake3),
                 ("input", &input),
-                ("dtype", "f32"),
+                ("dtype", self.device().dtype()),
             ],
         )
     }

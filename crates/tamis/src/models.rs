@@ -1,20 +1,74 @@
-//! Which model a name means, and the weights that the binary carries.
+//! Which model a name means, where its files are, and the weights that the binary carries.
 
 use std::path::Path;
 
 use tamis_core::Modality;
-use tamis_embed::{ModelFiles, catalog};
+use tamis_embed::catalog::{self, CATALOG, CatalogEntry};
+use tamis_embed::hub::{self, Hub, Wanted};
+use tamis_embed::{HubError, Manifest, ModelFiles};
 
-/// A model that was named and is not at hand.
+/// A model that was named and cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "there is no model `{name}`: expected a folder with config.json, tokenizer.json and model.safetensors, or one of {known}"
-)]
-pub struct NoSuchModel {
-    /// What was asked for.
-    pub name: String,
-    /// The models that this binary carries.
-    pub known: String,
+#[non_exhaustive]
+pub enum NoSuchModel {
+    /// Nothing has this name.
+    #[error(
+        "there is no model `{name}`: expected a folder with config.json, tokenizer.json and model.safetensors, or one of {known}"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The models that this binary carries.
+        known: String,
+    },
+    /// It is in the catalogue, or looks like a repository of the hub, and its files are not on this machine.
+    #[error("model `{name}` is not on this machine")]
+    NotHere {
+        /// What was asked for.
+        name: String,
+        /// Where the hub has it; `None` where only a build carries it.
+        repo: Option<String>,
+    },
+    /// What was downloaded is not what it was.
+    #[error(transparent)]
+    Damaged(#[from] HubError),
+}
+
+impl NoSuchModel {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown { .. } => Some("`tamis models list` shows the models that have a name".to_owned()),
+            Self::NotHere { name, repo: Some(repo) } if cfg!(feature = "hub") => {
+                Some(format!("pull it with `tamis models pull {name}`; {}", by_hand(repo)))
+            }
+            Self::NotHere { repo: Some(repo), .. } => Some(by_hand(repo)),
+            Self::NotHere { repo: None, .. } => Some("builds with the feature `bundled-models` carry it".to_owned()),
+            Self::Damaged(error) => hint(error),
+        }
+    }
+}
+
+/// What the user can do about a model that the hub did not give.
+#[must_use]
+pub fn hint(error: &HubError) -> Option<String> {
+    match error {
+        HubError::NotBuilt { repo } | HubError::Offline { repo } | HubError::Fetch { repo, .. } => Some(by_hand(repo)),
+        HubError::NoWeights { repo, .. } => Some(format!(
+            "save them as one file with Python: AutoModel.from_pretrained(\"{repo}\").save_pretrained(\"DIR\"), then \
+             AutoTokenizer, and name the folder with --model DIR"
+        )),
+        HubError::Mismatch { .. } | HubError::Missing { .. } => Some(
+            "the files changed after they were pinned; remove them from the cache and pull the model again".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// How to get a model without this program.
+fn by_hand(repo: &str) -> String {
+    format!("get its files with `hf download {repo} --local-dir DIR`, and name the folder with --model DIR")
 }
 
 /// The model used for texts where none is named.
@@ -32,11 +86,77 @@ pub fn default_for(modality: Modality) -> &'static str {
     }
 }
 
-/// Finds the files of `name`: a model that the binary carries, or a folder (`./NAME` where both are there).
+/// Where the files of a model are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the binary.
+    Bundled,
+    /// Among the downloads.
+    Pulled,
+    /// Nowhere on this machine.
+    NotHere,
+}
+
+impl Place {
+    /// The word for it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Bundled => "bundled",
+            Self::Pulled => "pulled",
+            Self::NotHere => "not here",
+        }
+    }
+}
+
+/// What the hub is asked for under a name.
+#[derive(Clone, Debug)]
+pub struct Source {
+    repo: String,
+    entry: Option<(&'static CatalogEntry, Manifest)>,
+}
+
+impl Source {
+    /// The repository of a model of the catalogue, or `ORGANIZATION/NAME` itself; `None` for other names, and for models
+    /// that no repository has as tamis reads them.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        match catalog::find(name) {
+            Some(entry) => {
+                let manifest = entry.manifest();
+                let repo = manifest.hub_repo()?.to_owned();
+                Some(Self { repo, entry: Some((entry, manifest)) })
+            }
+            None => hub::is_repo(name).then(|| Self { repo: name.to_owned(), entry: None }),
+        }
+    }
+
+    /// The manifest of the catalogue; `None` for a repository that it does not have.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.entry.as_ref().map(|(_, manifest)| manifest)
+    }
+
+    /// What is asked of the hub.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted<'_> {
+        static NOTHING: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+        let manifest = self.manifest();
+        Wanted {
+            repo: &self.repo,
+            revision: manifest.and_then(|it| it.revision.as_deref()),
+            sha256: manifest.map_or(&NOTHING, |it| &it.sha256),
+            manifest: self.entry.as_ref().map(|(entry, _)| entry.toml),
+        }
+    }
+}
+
+/// Finds the files of `name`: a model that the binary carries, a folder (`./NAME` where both are there), or a model of the
+/// catalogue or the hub that was pulled, every file of which is compared with what was pinned. Uses no network.
 ///
 /// # Errors
-/// When it is neither.
-pub fn find(name: &str) -> Result<ModelFiles, NoSuchModel> {
+/// When it is none of these, or when its files are not those that were pinned.
+pub fn find(name: &str, hub: &Hub) -> Result<ModelFiles, NoSuchModel> {
     if let Some(files) = bundled().iter().find(|(id, _)| *id == name) {
         return Ok(ModelFiles::Bundled { name: files.0, files: files.1 });
     }
@@ -44,16 +164,51 @@ pub fn find(name: &str) -> Result<ModelFiles, NoSuchModel> {
     if path.is_dir() {
         return Ok(ModelFiles::Folder(path.to_owned()));
     }
-    let known: Vec<&str> = bundled().iter().map(|(id, _)| *id).collect();
-    let known = if known.is_empty() { "none (this build carries no model)".to_owned() } else { known.join(", ") };
-    Err(NoSuchModel { name: name.to_owned(), known })
+    let not_here = |repo| NoSuchModel::NotHere { name: name.to_owned(), repo };
+    let Some(source) = Source::of(name) else {
+        return Err(if catalog::find(name).is_some() { not_here(None) } else { unknown(name) });
+    };
+    let wanted = source.wanted();
+    let snapshot = hub::find(hub, &wanted)?.ok_or_else(|| not_here(Some(wanted.repo.to_owned())))?;
+    hub::verify(&wanted, &snapshot)?;
+    Ok(wanted.files(&snapshot))
 }
 
-/// Models of the catalogue that this binary does not carry.
+/// The error for a name that nothing has.
 #[must_use]
-pub fn not_bundled() -> Vec<&'static str> {
-    let carried = |id: &str| bundled().iter().any(|(it, _)| *it == id);
-    catalog::CATALOG.iter().map(|entry| entry.id).filter(|id| !carried(id)).collect()
+pub fn unknown(name: &str) -> NoSuchModel {
+    let known: Vec<&str> = bundled().iter().map(|(id, _)| *id).collect();
+    let known = if known.is_empty() { "none (this build carries no model)".to_owned() } else { known.join(", ") };
+    NoSuchModel::Unknown { name: name.to_owned(), known }
+}
+
+/// Where the files of a model of the catalogue are. Does not read them.
+///
+/// # Errors
+/// When the lock of a pulled model cannot be read.
+pub fn place(entry: &CatalogEntry, hub: &Hub) -> Result<Place, HubError> {
+    if bundled().iter().any(|(id, _)| *id == entry.id) {
+        return Ok(Place::Bundled);
+    }
+    let found = match Source::of(entry.id) {
+        Some(source) => hub::find(hub, &source.wanted())?,
+        None => None,
+    };
+    Ok(if found.is_some() { Place::Pulled } else { Place::NotHere })
+}
+
+/// Models of the catalogue that were pulled.
+///
+/// # Errors
+/// When a lock cannot be read.
+pub fn pulled(hub: &Hub) -> Result<Vec<&'static str>, HubError> {
+    let mut pulled = Vec::new();
+    for entry in CATALOG {
+        if place(entry, hub)? == Place::Pulled {
+            pulled.push(entry.id);
+        }
+    }
+    Ok(pulled)
 }
 
 /// File name and bytes of each file of a model.

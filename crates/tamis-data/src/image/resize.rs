@@ -75,7 +75,11 @@ impl Reducer {
         };
         let (left, top, width, height) = match spec.fit {
             Fit::Stretch => (0.0, 0.0, f64::from(from.0), f64::from(from.1)),
-            Fit::CenterCrop => center(from, spec.side),
+            Fit::CenterCrop => center(from, spec.side, spec.side),
+            Fit::InnerCrop(short) if short < spec.side => {
+                return Err(format!("a model that wants {0} x {0} pixels of {short}", spec.side));
+            }
+            Fit::InnerCrop(short) => center(from, short, spec.side),
         };
         // Pillow goes along the rows first and the resizer along the columns. Both round and clamp in between, which differs
         // by a few levels at sharp edges: two calls keep Pillow's order.
@@ -132,16 +136,20 @@ fn fitted((width, height): (u32, u32), side: u32) -> (u32, u32) {
     (scaled(width), scaled(height))
 }
 
-/// The part of a picture that `Resize(side)` and `CenterCrop(side)` of torchvision keep: the shorter side becomes `side`, the
-/// longer one `floor(side * long / short)`, and what is cut at its beginning is half of the rest, rounded, ties to even
-/// (`_compute_resized_output_size` and `_center_crop_compute_crop_anchor`).
-fn center((width, height): (u32, u32), side: u32) -> Crop {
-    let (short, long) = (width.min(height), width.max(height));
-    let scaled = (u64::from(side) * u64::from(long) / u64::from(short)) as f64;
-    let step = f64::from(long) / scaled;
-    let start = ((scaled - f64::from(side)) / 2.0).round_ties_even() * step;
-    let length = (f64::from(side) * step).min(f64::from(long) - start);
-    if width >= height { (start, 0.0, length, f64::from(height)) } else { (0.0, start, f64::from(width), length) }
+/// The part of a picture that `Resize(short)` and `CenterCrop(side)` of torchvision keep, `side <= short`: the shorter side
+/// becomes `short`, the longer one `floor(short * longer / shorter)`, and what is cut at the beginning of each is half of the
+/// rest, rounded, ties to even (`_compute_resized_output_size` and `_center_crop_compute_crop_anchor`).
+fn center((width, height): (u32, u32), short: u32, side: u32) -> Crop {
+    let (shorter, longer) = (width.min(height), width.max(height));
+    let along = |length: u32, scaled: u64| {
+        let step = f64::from(length) / scaled as f64;
+        let start = ((scaled as f64 - f64::from(side)) / 2.0).round_ties_even() * step;
+        (start, (f64::from(side) * step).min(f64::from(length) - start))
+    };
+    let long = along(longer, u64::from(short) * u64::from(longer) / u64::from(shorter));
+    let short = along(shorter, u64::from(short));
+    let ((left, width), (top, height)) = if width >= height { (long, short) } else { (short, long) };
+    (left, top, width, height)
 }
 
 #[cfg(test)]
@@ -158,8 +166,15 @@ mod tests {
 
     #[test]
     fn the_middle_is_kept() {
-        assert_eq!(center((448, 224), 224), (112.0, 0.0, 224.0, 224.0));
-        assert_eq!(center((100, 100), 224), (0.0, 0.0, 100.0, 100.0));
-        assert_eq!(center((2, 8), 4), (0.0, 3.0, 2.0, 2.0));
+        assert_eq!(center((448, 224), 224, 224), (112.0, 0.0, 224.0, 224.0));
+        assert_eq!(center((100, 100), 224, 224), (0.0, 0.0, 100.0, 100.0));
+        assert_eq!(center((2, 8), 4, 4), (0.0, 3.0, 2.0, 2.0));
+    }
+
+    #[test]
+    fn a_margin_is_cut_on_all_sides() {
+        assert_eq!(center((256, 256), 256, 224), (16.0, 16.0, 224.0, 224.0));
+        assert_eq!(center((64, 32), 16, 8), (24.0, 8.0, 16.0, 16.0));
+        assert_eq!(center((32, 64), 16, 8), (8.0, 24.0, 16.0, 16.0));
     }
 }

@@ -2,178 +2,146 @@
 //!
 //! Order of operations and tensor names follow `BertModel` of the transformers library
 //! (`src/transformers/models/bert/modeling_bert.py`, release 4.57). Deviations: tokens are packed, so there is no padding
-//! and no mask; queries, keys and values are one matrix product; biases are added where their product is read next;
-//! dropout, pooler and cross-attention are left out, and every token is of type 0.
+//! and no mask; queries, keys and values are one product; dropout, pooler and cross-attention are left out, and every
+//! token is of type 0, whose embedding is added to the positions when they are loaded.
 //!
 //! Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding" (2019).
 
-use candle_core::{Device, Result, Tensor};
-use candle_nn::{Embedding, Module as _};
 use serde::Deserialize;
 
-use super::{Build, EncoderDef, PackedTokens, TextEncoder};
-use crate::kernels::{AddNorm, Attention, BiasGelu, LayerNorm};
+use super::layers;
+use super::layers::post_norm::{self, Inner, Layer, Numbering, Positions, PostNorm};
+use super::{Build, EncoderDef, Source, TextEncoder};
+use crate::ModelError;
+use crate::ops::{Attention, Ops};
 use crate::weights::Weights;
-use crate::{ModelError, ModelFiles};
 
-pub(super) static DEF: EncoderDef = EncoderDef { id: "bert", build: Build::Text(build) };
+pub(super) static DEF: EncoderDef = super::text::<Def>("bert");
+
+struct Def;
+
+const VARIANT: Variant = Variant {
+    prefix: "bert.",
+    numbering: |_| Numbering::FromZero,
+    typed: true,
+    names: Names {
+        qkv: ["attention.self.query", "attention.self.key", "attention.self.value"],
+        attention_out: "attention.output.dense",
+        attention_norm: "attention.output.LayerNorm",
+    },
+};
+
+/// What tells BERT's successors from BERT.
+pub(super) struct Variant {
+    /// Of tensor names, where the file is one of a model for a task.
+    pub(super) prefix: &'static str,
+    /// How rows of the position table are numbered.
+    pub(super) numbering: fn(&Config) -> Numbering,
+    /// Whether there are token types.
+    pub(super) typed: bool,
+    pub(super) names: Names,
+}
+
+/// Names of tensors within a layer, as far as successors changed them.
+pub(super) struct Names {
+    pub(super) qkv: [&'static str; 3],
+    pub(super) attention_out: &'static str,
+    pub(super) attention_norm: &'static str,
+}
 
 /// `config.json`, as far as the forward pass depends on it.
 #[derive(Debug, Deserialize)]
-struct Config {
+pub(super) struct Config {
     vocab_size: usize,
     hidden_size: usize,
     num_hidden_layers: usize,
-    num_attention_heads: usize,
+    pub(super) num_attention_heads: usize,
     intermediate_size: usize,
     max_position_embeddings: usize,
+    /// 0 where there are no types.
+    #[serde(default)]
     type_vocab_size: usize,
     layer_norm_eps: f32,
     hidden_act: String,
     #[serde(default = "absolute")]
     position_embedding_type: String,
+    /// Positions depend on it in successors of BERT.
+    pub(super) pad_token_id: Option<u32>,
 }
 
 fn absolute() -> String {
     "absolute".to_owned()
 }
 
-struct Bert {
-    words: Embedding,
-    positions: Embedding,
-    token_type: Vec<f32>,
-    norm: LayerNorm,
-    layers: Vec<Layer>,
-    n_heads: usize,
+impl Build for Def {
+    type Encoder = dyn TextEncoder;
+
+    fn build<O: Ops>(ops: O, source: &Source<'_>) -> Result<Box<dyn TextEncoder>, ModelError> {
+        Ok(Box::new(load(ops, source, &VARIANT)?))
+    }
 }
 
-struct Layer {
-    /// `(3 * hidden, hidden)`: query, key and value.
-    qkv: Tensor,
-    qkv_bias: Vec<f32>,
-    attention_out: Linear,
-    attention_norm: LayerNorm,
-    /// `(intermediate, hidden)`.
-    up: Tensor,
-    up_bias: Tensor,
-    down: Linear,
-    down_norm: LayerNorm,
-}
-
-struct Linear {
-    weight: Tensor,
-    bias: Vec<f32>,
-}
-
-fn build(
-    files: &ModelFiles,
-    config: &serde_json::Value,
-    weights: Weights<'_>,
-) -> std::result::Result<Box<dyn TextEncoder>, ModelError> {
-    let config = Config::deserialize(config).map_err(|error| files.malformed("config.json", error))?;
-    config.check().map_err(|reason| files.malformed("config.json", reason))?;
-    let weights = weights.with_optional_prefix("bert.");
-    let hidden = config.hidden_size;
-    let token_types = weights.values("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden])?;
-    let table = |name: &str, rows: usize| -> std::result::Result<Embedding, ModelError> {
-        Ok(Embedding::new(weights.get(&format!("embeddings.{name}_embeddings.weight"), &[rows, hidden])?, hidden))
-    };
-    let layers = (0..config.num_hidden_layers).map(|i| Layer::load(&weights, &config, i));
-    Ok(Box::new(Bert {
-        words: table("word", config.vocab_size)?,
-        positions: table("position", config.max_position_embeddings)?,
-        token_type: token_types[..hidden].to_vec(),
-        norm: norm(&weights, "embeddings.LayerNorm", &config)?,
-        layers: layers.collect::<std::result::Result<_, _>>()?,
-        n_heads: config.num_attention_heads,
-    }))
+/// Loads BERT or a successor.
+pub(super) fn load<O: Ops>(ops: O, source: &Source<'_>, variant: &Variant) -> Result<PostNorm<O>, ModelError> {
+    let config: Config = source.config()?;
+    let numbering = (variant.numbering)(&config);
+    config.check(source, numbering)?;
+    let weights = source.weights.with_optional_prefix(variant.prefix);
+    let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+    let head_dim = layers::head_dim(source, hidden, config.num_attention_heads)?;
+    let places = "embeddings.position_embeddings.weight";
+    let mut places = weights.matrix(places, config.max_position_embeddings, hidden)?;
+    if variant.typed {
+        let types = ("embeddings.token_type_embeddings.weight", config.type_vocab_size);
+        post_norm::add_type(source, &weights, types, &mut places)?;
+    }
+    let words = "embeddings.word_embeddings.weight";
+    let layers = (0..config.num_hidden_layers).map(|i| layer(&ops, source, &weights, &config, (&variant.names, i)));
+    Ok(PostNorm {
+        words: layers::table(&ops, &weights, words, (config.vocab_size, hidden))?,
+        positions: Some(Positions { table: ops.table(places)?, numbering }),
+        norm: layers::layer_norm(&ops, &weights, "embeddings.LayerNorm", (hidden, eps))?,
+        attention: Attention::new(config.num_attention_heads, head_dim),
+        angles: None,
+        layers: layers.collect::<Result<_, _>>()?,
+        pooling: source.pooling(),
+        ops,
+    })
 }
 
 impl Config {
-    /// What the forward pass below relies on.
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.hidden_act != "gelu" {
-            return Err(format!("hidden_act is `{}`, expected `gelu`", self.hidden_act));
-        }
+    /// What the forward pass relies on.
+    fn check(&self, source: &Source<'_>, numbering: Numbering) -> Result<(), ModelError> {
+        source.check_dim(self.hidden_size)?;
         if self.position_embedding_type != "absolute" {
-            return Err(format!("position_embedding_type is `{}`, expected `absolute`", self.position_embedding_type));
+            let got = &self.position_embedding_type;
+            return Err(source.malformed(format!("position_embedding_type is `{got}`, expected `absolute`")));
         }
-        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
-            return Err(format!("hidden_size {hidden} is not a multiple of num_attention_heads {heads}"));
-        }
-        if self.type_vocab_size == 0 {
-            return Err("type_vocab_size is 0, expected at least 1".to_owned());
-        }
-        Ok(())
+        numbering.check(source, self.max_position_embeddings)
     }
 }
 
-impl Layer {
-    fn load(weights: &Weights<'_>, config: &Config, index: usize) -> std::result::Result<Self, ModelError> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let at = |name: &str| format!("encoder.layer.{index}.{name}");
-        let (mut qkv, mut qkv_bias) = (Vec::new(), Vec::new());
-        for part in ["query", "key", "value"] {
-            qkv.extend(weights.values(&at(&format!("attention.self.{part}.weight")), &[hidden, hidden])?);
-            qkv_bias.extend(weights.values(&at(&format!("attention.self.{part}.bias")), &[hidden])?);
-        }
-        let linear = |name: &str, n_in: usize| -> std::result::Result<Linear, ModelError> {
-            Ok(Linear {
-                weight: weights.get(&at(&format!("{name}.weight")), &[hidden, n_in])?,
-                bias: weights.values(&at(&format!("{name}.bias")), &[hidden])?,
-            })
-        };
-        Ok(Self {
-            qkv: Tensor::from_vec(qkv, (3 * hidden, hidden), &Device::Cpu)?,
-            qkv_bias,
-            attention_out: linear("attention.output.dense", hidden)?,
-            attention_norm: norm(weights, &at("attention.output.LayerNorm"), config)?,
-            up: weights.get(&at("intermediate.dense.weight"), &[inner, hidden])?,
-            up_bias: weights.get(&at("intermediate.dense.bias"), &[inner])?,
-            down: linear("output.dense", inner)?,
-            down_norm: norm(weights, &at("output.LayerNorm"), config)?,
-        })
-    }
-
-    /// `x` and the result have shape `(tokens, hidden)`.
-    fn forward(&self, x: &Tensor, n_heads: usize, spans: &[(usize, usize)]) -> Result<Tensor> {
-        let qkv = x.matmul(&self.qkv.t()?)?; // (tokens, 3 * hidden)
-        let context = qkv.apply_op1_no_bwd(&Attention { spans, n_heads, bias: &self.qkv_bias })?;
-        let attended = self.attention_out.forward_norm(&context, x, &self.attention_norm)?;
-        let inner = attended.matmul(&self.up.t()?)?; // (tokens, intermediate)
-        inner.inplace_op2(&self.up_bias, &BiasGelu)?;
-        self.down.forward_norm(&inner, &attended, &self.down_norm)
-    }
-}
-
-impl Linear {
-    /// `layer_norm(x * weight^T + bias + residual)`.
-    fn forward_norm(&self, x: &Tensor, residual: &Tensor, norm: &LayerNorm) -> Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
-        y.inplace_op2(residual, &AddNorm { bias: &self.bias, norm })?;
-        Ok(y)
-    }
-}
-
-impl TextEncoder for Bert {
-    fn forward(&self, tokens: &PackedTokens) -> Result<Tensor> {
-        let n = tokens.ids.len();
-        let words = self.words.forward(&Tensor::from_slice(&tokens.ids, n, &Device::Cpu)?)?;
-        let places = self.positions.forward(&Tensor::from_slice(&tokens.positions, n, &Device::Cpu)?)?;
-        words.inplace_op2(&places, &AddNorm { bias: &self.token_type, norm: &self.norm })?;
-        let mut x = words; // (tokens, hidden)
-        for layer in &self.layers {
-            x = layer.forward(&x, self.n_heads, &tokens.spans)?;
-        }
-        Ok(x)
-    }
-}
-
-fn norm(weights: &Weights<'_>, name: &str, config: &Config) -> std::result::Result<LayerNorm, ModelError> {
-    Ok(LayerNorm {
-        weight: weights.values(&format!("{name}.weight"), &[config.hidden_size])?,
-        bias: weights.values(&format!("{name}.bias"), &[config.hidden_size])?,
-        eps: config.layer_norm_eps,
+/// The layer `index`.
+fn layer<O: Ops>(
+    ops: &O,
+    source: &Source<'_>,
+    weights: &Weights<'_>,
+    config: &Config,
+    (names, index): (&Names, usize),
+) -> Result<Layer<O>, ModelError> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let at = |name: &str| format!("encoder.layer.{index}.{name}");
+    let parts = names.qkv.map(at);
+    let parts = parts.each_ref().map(String::as_str);
+    let linear = |name: &str, shape| layers::linear(ops, weights, &at(name), shape);
+    let norm = |name: &str| layers::layer_norm(ops, weights, &at(name), (hidden, config.layer_norm_eps));
+    Ok(Layer {
+        qkv: layers::stacked(ops, weights, &parts, (hidden, hidden))?,
+        attention_out: linear(names.attention_out, (hidden, hidden))?,
+        attention_norm: norm(names.attention_norm)?,
+        up: linear("intermediate.dense", (inner, hidden))?,
+        inner: Inner::Plain(layers::activation(source, "hidden_act", &config.hidden_act)?),
+        down: linear("output.dense", (hidden, inner))?,
+        down_norm: norm("output.LayerNorm")?,
     })
 }

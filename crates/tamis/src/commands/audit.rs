@@ -15,7 +15,7 @@ use tamis_data::atomic::Commits;
 use tamis_data::store::Store;
 use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
 
-use super::{inputs, model_name, read_options, set_threads};
+use super::{device, inputs, model_name, read_options, set_threads};
 use crate::args::AuditArgs;
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 use crate::interrupt;
@@ -89,6 +89,7 @@ fn options(
         read: read_options(&args.read, file),
         out,
         model: model_name(&args.read, file),
+        device: device(&args.read, file)?,
         checks,
         seed: args.seed.or(file.seed).unwrap_or(0),
         fail_on,

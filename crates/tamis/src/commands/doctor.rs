@@ -1,17 +1,12 @@
 //! `tamis doctor`.
 
 use std::io::Write as _;
-use std::time::Instant;
 
-use tamis::model::Model;
 use tamis::{config, models};
-use tamis_core::{ModelInput, NoProgress, Pixels};
+use tamis_embed::{Device, DeviceChoice};
 
+use super::trial::try_model;
 use crate::exit::ExitStatus;
-
-/// Two texts that say the same and one that does not: what any text model must tell apart.
-const TRIAL: [&str; 3] =
-    ["How do I reset my password?", "I forgot my password, how can I change it?", "The cat sat on the mat."];
 
 /// Shows what this installation has and whether it works.
 pub(crate) fn run() -> anyhow::Result<ExitStatus> {
@@ -20,47 +15,28 @@ pub(crate) fn run() -> anyhow::Result<ExitStatus> {
     line("version", env!("CARGO_PKG_VERSION").to_owned())?;
     line("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH))?;
     line("threads", rayon::current_num_threads().to_string())?;
-    line("device", "cpu (this build has no GPU support)".to_owned())?;
+    let device = Device::open(DeviceChoice::Auto)?;
+    line("device", device_line(&device))?;
     let (_, path) = config::load(None)?;
     line("configuration", path.map_or("none in this folder".to_owned(), |path| path.display().to_string()))?;
+    let hub = config::hub();
     for (name, _) in models::bundled() {
-        line("model", format!("{name}: {}", try_model(name)?))?;
+        let tried = try_model(name, &models::find(name, &hub)?, &device)?;
+        line("model", format!("{name}: {}", tried.join("; ")))?;
     }
-    for name in models::not_bundled() {
-        line("model", format!("{name}: not in this build; name its folder with --model"))?;
-    }
+    let cache = hub.cache.as_ref().filter(|it| it.is_dir());
+    line("downloads", cache.map_or("no folder yet".to_owned(), |it| it.display().to_string()))?;
+    let pulled = models::pulled(&hub)?;
+    line("pulled", if pulled.is_empty() { "none; see `tamis models list`".to_owned() } else { pulled.join(", ") })?;
     Ok(ExitStatus::Clean)
 }
 
-/// Loads a model, embeds something and says what came out.
-fn try_model(name: &str) -> anyhow::Result<String> {
-    let started = Instant::now();
-    let files = models::find(name)?;
-    let model = Model::load(&files, tamis_embed::modality(&files)?, None)?;
-    let loaded = started.elapsed();
-    let rows = match model.input() {
-        None => model.embed_texts(&TRIAL, &NoProgress)?.rows,
-        Some(input) => model.embed_images(&trial_images(input.side).each_ref(), &NoProgress)?,
-    };
-    let norm = |i: usize| rows.row(i).dot(&rows.row(i)).sqrt();
-    let cosine = |i: usize, j: usize| rows.row(i).dot(&rows.row(j)) / (norm(i) * norm(j));
-    let (same, other) = (cosine(0, 1), cosine(0, 2));
-    anyhow::ensure!(other < same, "{name} does not work: cosine {same:.2} of two alike, {other:.2} of two that differ");
-    let facts = model.facts();
-    let input = match facts.input {
-        ModelInput::Tokens(n) => format!("{n} tokens"),
-        ModelInput::Pixels(it) => format!("images up to {0} x {0}", it.side),
-    };
-    let ms = loaded.as_millis();
-    Ok(format!("works ({} numbers, {input}, loaded in {ms} ms, weights {})", facts.dim, &facts.weights_blake3[..16]))
-}
-
-/// Two shades of one ramp and a checkerboard: what any image model must tell apart.
-fn trial_images(side: u32) -> [Pixels; 3] {
-    let image = |shade: &dyn Fn(u32, u32) -> u32| {
-        let places = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
-        let rgb = places.flat_map(|(x, y)| [u8::try_from(shade(x, y)).unwrap_or(u8::MAX); 3]).collect();
-        Pixels { width: side, height: side, rgb }
-    };
-    [image(&|x, _| 200 * x / side), image(&|x, _| 20 + 200 * x / side), image(&|x, y| 255 * ((x / 8 + y / 8) % 2))]
+/// Where vectors are computed, and why not elsewhere.
+fn device_line(device: &Device) -> String {
+    let name = format!("{} in {}", device.name(), device.dtype());
+    match device.fallback() {
+        Some(reason) => format!("{name} ({reason})"),
+        None if cfg!(any(feature = "cuda", feature = "metal")) => name,
+        None => format!("{name} (this build has no GPU support)"),
+    }
 }

@@ -8,7 +8,7 @@ use tamis_data::atomic::Commits;
 use tamis_data::store::Store;
 use tamis_data::{Reader, npy};
 
-use super::{inputs, model_name, read_options, set_threads};
+use super::{device, inputs, model_name, read_options, set_threads};
 use crate::args::EmbedArgs;
 use crate::exit::{ExitStatus, print_to_stderr};
 use crate::interrupt;
@@ -20,8 +20,10 @@ pub(crate) fn run(args: &EmbedArgs) -> anyhow::Result<ExitStatus> {
     set_threads(&args.read, &file)?;
     let reader = Reader::open(&inputs(&args.read)?, &read_options(&args.read, &file))?;
     let named = model_name(&args.read, &file);
-    let files = models::find(named.as_deref().unwrap_or(models::default_for(reader.modality())))?;
-    let model = Model::load(&files, reader.modality(), reader.typical_side()).context("cannot load the model")?;
+    let name = named.as_deref().unwrap_or(models::default_for(reader.modality()));
+    let files = models::find(name, &config::hub())?;
+    let model = Model::load(&files, reader.modality(), reader.typical_side(), &device(&args.read, &file)?)
+        .context("cannot load the model")?;
     let store = Store::temporary(&config::scratch_dir())?;
     interrupt::remove_scratch(store.dir().to_owned());
     let bars = Bars::new(args.read.quiet);

