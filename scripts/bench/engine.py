@@ -9,6 +9,9 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,23 +113,28 @@ def fetch_wheel(downloads: Path, pattern: str, command) -> Path:
     return next(downloads.glob(pattern))
 
 
+def fortunes(data: Path):
+    """Quotes of the package fortunes with the file they stand in, in the order of their hashes."""
+    downloads = data / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    if not list(downloads.glob("fortunes_*.deb")):
+        call(FORTUNES, cwd=downloads)
+    unpacked = downloads / "fortunes-unpacked"
+    call(["dpkg", "-x", str(next(downloads.glob("fortunes_*.deb"))), str(unpacked)])
+    found = {}
+    for file in sorted((unpacked / "usr/share/games/fortunes").rglob("*")):
+        if file.is_file() and file.suffix not in (".dat", ".u8"):
+            for text in re.split(r"\n%\n", file.read_text(errors="replace")):
+                found.setdefault(text.strip(), file.name)
+    found.pop("", None)
+    return sorted(found.items(), key=lambda it: hashlib.sha256(it[0].encode()).digest())
+
+
 def quotes(data: Path) -> Path:
-    """Real texts of natural lengths: quotes of the package fortunes, picked by their hash."""
+    """Real texts of natural lengths."""
     path = data / "bench-texts.json"
     if not path.exists():
-        downloads = data / "downloads"
-        downloads.mkdir(parents=True, exist_ok=True)
-        if not list(downloads.glob("fortunes_*.deb")):
-            call(FORTUNES, cwd=downloads)
-        unpacked = downloads / "fortunes-unpacked"
-        call(["dpkg", "-x", str(next(downloads.glob("fortunes_*.deb"))), str(unpacked)])
-        texts = set()
-        for file in sorted((unpacked / "usr/share/games/fortunes").rglob("*")):
-            if file.is_file() and file.suffix not in (".dat", ".u8"):
-                texts.update(text.strip() for text in re.split(r"\n%\n", file.read_text(errors="replace")))
-        texts.discard("")
-        picked = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:N_TEXTS]
-        path.write_text(json.dumps(picked))
+        path.write_text(json.dumps([text for text, _ in fortunes(data)[:N_TEXTS]]))
     return path
 
 
@@ -230,7 +238,35 @@ def mobilenet(args):
                 )
 
 
-PARTS = {"text": text, "mobilenet": mobilenet}
+def distill(args):
+    """What a static model keeps of the model that it was distilled from."""
+    python, tamis = venv(args.data), str(args.examples.parent / "tamis")
+    quality = str(ROOT / "scripts/bench/quality.py")
+    picked = fortunes(args.data)[: N_TEXTS // 4 if args.quick else 2 * N_TEXTS]
+    names = Counter(label for _, label in picked)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text, _ in picked))
+        (folder / "labels.json").write_text(json.dumps([label for _, label in picked]))
+        models = {"all-minilm-l6-v2": "all-minilm-l6-v2"}
+        for name, flags in [("256 numbers", ["--dim", "256"]), ("256 numbers, int8", ["--dim", "256", "--int8"])]:
+            models[name] = str(folder / name)
+            call([tamis, "models", "distill", "all-minilm-l6-v2", "--out", models[name], *flags])
+        print(f"\n## Distilled from all-minilm-l6-v2, {len(picked):,} texts of {len(names)} kinds\n")
+        print("| model | seconds | label of the 10 nearest | same 10 nearest | rank correlation of cosines |")
+        print("|---|---|---|---|---|")
+        seconds = []
+        for name, model in models.items():
+            start = time.monotonic()
+            call([tamis, "embed", str(folder / "texts.jsonl"), "--model", model, "--out", str(folder / f"{name}.npy")])
+            seconds.append(time.monotonic() - start)
+        files = [str(folder / f"{name}.npy") for name in models]
+        lines = call([str(python), quality, str(folder / "labels.json"), *files]).splitlines()
+        for name, took, line in zip(models, seconds, map(json.loads, lines)):
+            print(f"| {name} | {took:.1f} | {line['accuracy']:.1%} | {line['overlap']:.1%} | {line['spearman']:.2f} |")
+
+
+PARTS = {"text": text, "mobilenet": mobilenet, "distill": distill}
 
 
 def main():
@@ -247,7 +283,7 @@ def main():
         parser.error(f"no part {unknown[0]}, expected {', '.join(PARTS)}")
     try:
         if args.examples is None:
-            subprocess.run(["cargo", "build", "--release", "--workspace", "--examples"], cwd=ROOT, check=True)
+            subprocess.run(["cargo", "build", "--release", "--workspace", "--bins", "--examples"], cwd=ROOT, check=True)
             args.examples = ROOT / "target" / "release" / "examples"
         commit = call(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip()
         model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

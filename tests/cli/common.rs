@@ -192,9 +192,14 @@ pub(crate) fn rows(texts: &[&str]) -> String {
     texts.iter().map(|text| format!("{}\n", serde_json::json!({ "text": text }))).collect()
 }
 
+/// The folder of all fixtures.
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
+
 /// The folder of the planted messages.
 pub(crate) fn planted() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/planted/support")
+    fixtures().join("planted/support")
 }
 
 /// The folder of the bundled model.

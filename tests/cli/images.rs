@@ -1,5 +1,6 @@
 //! Images from end to end: how they are read, what is the same, what is close, what cannot be read.
 
+use std::fs;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use tamis_data::image::Decoder;
+use tamis_embed::{ImageModel, ModelFiles};
 
-use crate::common::{Run, Workspace, counts, keys};
+use crate::common::{Run, Workspace, counts, fixtures, keys};
 
 /// Checks that need no model.
 const FACTS: &str = "unreadable-sample,exact-duplicate,conflicting-labels";
@@ -274,4 +277,57 @@ fn the_record_does_not_go_into_the_data_and_old_pictures_go_from_it() {
     assert!(facts(&work, &["data"]).expect(0).files.contains_key("thumbnails.parquet"));
     work.write("a.txt", "one\ntwo\n");
     assert!(!facts(&work, &["a.txt"]).expect(0).files.contains_key("thumbnails.parquet"));
+}
+
+#[test]
+fn pictures_at_the_edges_of_size_are_audited() {
+    let work = Workspace::new();
+    for (name, width, height) in [("one", 1, 1), ("wide", 30_000, 1), ("high", 1, 30_000), ("usual", 40, 30)] {
+        work.write(&format!("data/{name}.png"), encoded(&picture(1, width, height).into(), ImageFormat::Png));
+    }
+    let run = work.tamis(&["audit", "data"]);
+    assert!(run.findings_of("unreadable-sample").is_empty());
+    work.tamis(&["embed", "data", "--out", "vectors.npy"]).expect(0);
+    let header = 128;
+    let bytes = fs::read(work.path("vectors.npy")).unwrap();
+    let numbers: Vec<f32> = bytes[header..].as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)).collect();
+    assert!(!numbers.is_empty() && numbers.iter().all(|x| x.is_finite()));
+}
+
+/// Largest share of levels that may be off by more than 1. The reference scales along the rows or the columns first, whichever
+/// is less work, and rounds and clamps in between: at the sharp edges of the formulas the order shows.
+const MAX_SHARE_OFF: f64 = 0.025;
+
+#[test]
+fn pictures_are_scaled_and_cropped_as_the_files_of_a_model_say() {
+    let mut n = 0;
+    for name in ["clip", "dinov2", "dinov2-swiglu", "dinov2-with-registers", "siglip", "vit"] {
+        let folder = fixtures().join("models/parity").join(name);
+        let golden: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
+        let model = ImageModel::load(&ModelFiles::Folder(folder)).unwrap();
+        for case in golden["preprocess"].as_array().unwrap() {
+            let number = |key: &str| u32::try_from(case[key].as_u64().unwrap()).unwrap();
+            let formula = match case["formula"].as_str().unwrap() {
+                "ramp" => |i: u32, j: u32, c: u32| (c * 7919 + i * 31 + j * 17) % 255,
+                "slope" => |i: u32, j: u32, c: u32| (c * 40 + i * 3 + j * 2) % 256,
+                other => panic!("no formula {other}"),
+            };
+            let level = |x, y, c| u8::try_from(formula(y, x, c)).unwrap();
+            let picture = RgbImage::from_fn(number("width"), number("height"), |x, y| {
+                Rgb([level(x, y, 0), level(x, y, 1), level(x, y, 2)])
+            });
+            let input = model.input_for(number("side"));
+            let file = encoded(&picture.into(), ImageFormat::Png);
+            let ours = Decoder::new().decode(&file, Some(&input)).unwrap().input.unwrap().rgb;
+            let theirs = case["pixels"].as_array().unwrap();
+            assert_eq!(ours.len(), theirs.len(), "{name}");
+            let off = ours.iter().zip(theirs).map(|(a, b)| i64::from(*a).abs_diff(b.as_i64().unwrap()));
+            let off: Vec<u64> = off.filter(|it| 1 < *it).collect();
+            let share = off.len() as f64 / ours.len() as f64;
+            assert!(share <= MAX_SHARE_OFF, "{name}, {}: {share} of the levels are off: {off:?}", case["formula"]);
+            assert!(off.iter().all(|it| *it < 10), "{name}, {}: levels are off by {off:?}", case["formula"]);
+            n += 1;
+        }
+    }
+    assert_eq!(n, 12);
 }

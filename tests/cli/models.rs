@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 use tamis_embed::catalog::CATALOG;
 
-use crate::common::{Workspace, model_folder, rows};
+use crate::common::{SUPPORT, Workspace, fixtures, model_folder, rows};
 
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -220,4 +220,23 @@ fn verify_names_the_first_file_of_a_folder_that_differs() {
     work.write("m/NOTICE", "changed");
     let run = work.tamis(&["models", "verify", "m"]).expect(3);
     assert!(run.stderr.starts_with("error: NOTICE of m has the SHA-256 "), "{}", run.stderr);
+}
+
+#[test]
+fn a_distilled_model_is_a_folder_that_audits() {
+    let bert = fixtures().join("models/parity/bert").display().to_string();
+    let work = Workspace::with_support();
+    work.tamis(&["models", "distill", &bert, "--out", "small", "--dim", "16"]).expect(0);
+    let run = work.tamis(&[&SUPPORT[..], &["--model", "small", "--only", "near-duplicate,exact-duplicate"]].concat());
+    assert_eq!(run.audit().model.unwrap().dim, 16);
+    assert!(!run.findings_of("exact-duplicate").is_empty());
+}
+
+#[test]
+fn a_model_is_not_distilled_to_more_numbers_than_it_has() {
+    let bert = fixtures().join("models/parity/bert").display().to_string();
+    let run = Workspace::new().tamis(&["models", "distill", &bert, "--out", "small", "--dim", "33"]);
+    assert!(run.stderr.contains("dim is 33, expected a number from 1 to 32"), "{}", run.stderr);
+    assert_ne!(run.status, 0);
+    assert!(run.files.is_empty());
 }

@@ -66,7 +66,7 @@ pub enum DeviceError {
         feature: &'static str,
     },
     /// The machine has none, or its driver or libraries are missing.
-    #[error("{device} cannot be used")]
+    #[error("{device} cannot be used, expected a GPU with its driver{}", requirement(.device))]
     Unusable {
         /// What was asked for.
         device: DeviceChoice,
@@ -159,12 +159,26 @@ fn reasons(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What a driver must be for a device: empty where any will do.
+fn requirement(device: &DeviceChoice) -> &'static str {
+    // CUDA 13.0, for which scripts/build-cuda.sh builds.
+    if matches!(device, DeviceChoice::Cuda(_)) { " of release 580 or newer" } else { "" }
+}
+
+/// An error of candle without the calls that led to it, which say nothing of the device.
+fn unusable(device: DeviceChoice, error: candle_core::Error) -> DeviceError {
+    let source = match error {
+        candle_core::Error::WithBacktrace { inner, .. } => *inner,
+        other => other,
+    };
+    DeviceError::Unusable { device, source: Box::new(source) }
+}
+
 /// An NVIDIA GPU, in half precision.
 #[cfg(feature = "cuda")]
 fn cuda(n: usize) -> Result<Device, DeviceError> {
     let choice = DeviceChoice::Cuda(n);
-    let failed = |source| DeviceError::Unusable { device: choice, source: Box::from(source) };
-    let cuda = crate::ops::cuda::Cuda::open(n).map_err(failed)?;
+    let cuda = crate::ops::cuda::Cuda::open(n).map_err(|source| unusable(choice, source))?;
     Ok(Device { backend: Backend::Cuda(cuda), name: choice.to_string(), fallback: None })
 }
 
@@ -188,7 +202,7 @@ fn plain(
     device: candle_core::Result<candle_core::Device>,
     dtype: DType,
 ) -> Result<Device, DeviceError> {
-    let device = device.map_err(|source| DeviceError::Unusable { device: choice, source: Box::from(source) })?;
+    let device = device.map_err(|source| unusable(choice, source))?;
     Ok(Device { backend: Backend::Plain(Plain::with_dtype(device, dtype)), name: choice.to_string(), fallback: None })
 }
 

@@ -5,7 +5,10 @@
 //! much as tokenizing. The steps are those of `Model2Vec` (Tulkens and van Dongen 2024): the model embeds each token between
 //! its special tokens; the vectors are centered and projected on their first principal components; and each is weighted
 //! by how rare its token is, `a / (a + p)` with `a = 1e-4` (Arora et al. 2017, section 3). The probability `p` of a token
-//! is Zipf's for its rank, because vocabularies are sorted by frequency: `p` is proportional to `1 / rank`.
+//! is Zipf's for its rank: `p` is proportional to `1 / rank`. Vocabularies are sorted by frequency but for single
+//! characters, which stand together: those of ASCII are taken for the most frequent tokens, others for the rarest.
+//! By the same probabilities, the mean of a text's tokens is then centered, without which all texts would be alike:
+//! what function words have in common is in every text.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -98,7 +101,7 @@ pub fn distill(
         let expected = format!("a number from 1 to {full}{multiple}");
         return Err(DistillError::Dim { dim: options.dim, expected });
     }
-    let vocabulary = Vocabulary::of(&tokens::read(files, &model.manifest().tokenizer)?);
+    let vocabulary = Vocabulary::of(tokens::read(files, &model.manifest().tokenizer)?);
     let task = progress.begin("embedding the vocabulary", Some(vocabulary.n_ids as u64), "tokens");
     let vectors = embed_tokens(&model, &vocabulary, &*task)?;
     drop(task);
@@ -112,22 +115,51 @@ pub fn distill(
 struct Vocabulary {
     /// Ids there are, special ones and gaps included.
     n_ids: usize,
-    /// Ids of the tokens that stand for text, ascending.
+    /// Ids of the tokens that stand for text, the most frequent one first.
     tokens: Vec<u32>,
     /// Special tokens before and after every text.
     around: (Vec<u32>, Vec<u32>),
 }
 
 impl Vocabulary {
-    /// The tokens of `tokenizer` but for added ones, which are special.
-    fn of(tokenizer: &Tokenizer) -> Self {
+    /// The tokens of `tokenizer` but for added ones, which are special, and places that BERT left free.
+    fn of(mut tokenizer: Tokenizer) -> Self {
+        // Files may ask for padding to a fixed length, which is no part of a text.
+        tokenizer.with_padding(None);
         let special: HashSet<u32> = tokenizer.get_added_tokens_decoder().keys().copied().collect();
-        let mut tokens: Vec<u32> = tokenizer.get_vocab(false).into_values().collect();
-        tokens.retain(|id| !special.contains(id));
+        let vocabulary = tokenizer.get_vocab(false);
+        let n_ids = vocabulary.values().chain(&special).max().map_or(0, |id| *id as usize + 1);
+        let mut tokens: Vec<(Rarity, u32)> = vocabulary
+            .into_iter()
+            .filter(|(token, id)| !special.contains(id) && !token.starts_with("[unused"))
+            .map(|(token, id)| (Rarity::of(&token), id))
+            .collect();
         tokens.sort_unstable();
+        let mut tokens: Vec<u32> = tokens.into_iter().map(|(_, id)| id).collect();
         tokens.dedup();
-        let n_ids = tokens.iter().chain(&special).max().map_or(0, |id| *id as usize + 1);
-        Self { n_ids, tokens, around: special_tokens(tokenizer) }
+        Self { n_ids, tokens, around: special_tokens(&tokenizer) }
+    }
+}
+
+/// Which tokens are more frequent than others, whatever their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rarity {
+    /// Letters, digits and punctuation.
+    AsciiCharacter,
+    /// Words and their parts.
+    Word,
+    /// Characters of other scripts.
+    OtherCharacter,
+}
+
+impl Rarity {
+    fn of(token: &str) -> Self {
+        let mut characters = token.chars();
+        match (characters.next(), characters.next()) {
+            (Some(only), None) if only.is_ascii() => Self::AsciiCharacter,
+            (Some(_), None) => Self::OtherCharacter,
+            _ => Self::Word,
+        }
     }
 }
 
@@ -171,14 +203,22 @@ fn project(vectors: &Array2<f32>, vocabulary: &Vocabulary, dim: usize) -> (Array
     (table, if 0.0 < total { kept / total } else { 1.0 })
 }
 
-/// Multiplies each row with how rare its token is.
+/// Multiplies each row with how rare its token is, and subtracts what is to be expected of a token of a text.
 #[expect(clippy::cast_precision_loss, reason = "a vocabulary has far fewer than 2^52 tokens")]
 fn weigh(table: &mut Array2<f32>, vocabulary: &Vocabulary) {
     let harmonic: f64 = (1..=vocabulary.tokens.len()).map(|rank| 1.0 / rank as f64).sum();
+    let mut expected = Array1::<f64>::zeros(table.ncols());
     for (i, id) in vocabulary.tokens.iter().enumerate() {
         let probability = 1.0 / ((i + 1) as f64 * harmonic);
         let weight = narrow(RARITY / (RARITY + probability));
-        table.row_mut(*id as usize).mapv_inplace(|x| x * weight);
+        let mut row = table.row_mut(*id as usize);
+        row.mapv_inplace(|x| x * weight);
+        expected.scaled_add(probability, &row.mapv(f64::from));
+    }
+    let expected = expected.mapv(narrow);
+    for id in &vocabulary.tokens {
+        let mut row = table.row_mut(*id as usize);
+        row -= &expected;
     }
 }
 
@@ -261,7 +301,8 @@ fn write(
     let id = out.file_name().map_or_else(|| "static".to_owned(), |name| name.to_string_lossy().into_owned());
     let tokenizer = files.require(&model.manifest().tokenizer, "the tokenizer of the model")?;
     save("tokenizer.json", &tokenizer)?;
-    save("config.json", b"{\"model_type\": \"model2vec\", \"normalize\": true}\n")?;
+    let config = format!("{{\"model_type\": \"model2vec\", \"hidden_dim\": {}, \"normalize\": true}}\n", options.dim);
+    save("config.json", config.as_bytes())?;
     save("model.safetensors", &safetensors(table, options.int8))?;
     save("model.toml", manifest(model, &id, options).as_bytes())
 }
@@ -343,6 +384,33 @@ mod tests {
             let difference = (&row - &expected).mapv(f64::abs).sum();
             assert!(difference < 1e-9, "{row} is not {expected}");
         }
+    }
+
+    #[test]
+    fn a_matrix_is_the_sum_of_its_components() {
+        let mut seed = 1_u32;
+        let x = Array2::from_shape_fn((60, 40), |_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(seed >> 8) / f64::from(1 << 24) - 0.5
+        });
+        let a = x.t().dot(&x);
+        let (values, vectors) = eigen(a.clone());
+        assert!(values.is_sorted_by(|a, b| b <= a), "{values:?}");
+        let back = vectors.t().dot(&Array2::from_diag(&Array1::from(values))).dot(&vectors);
+        let largest = (back - a).mapv(f64::abs).into_iter().fold(0.0, f64::max);
+        assert!(largest < 1e-9, "off by {largest}");
+    }
+
+    #[test]
+    fn padding_is_not_taken_for_special_tokens() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/all-minilm-l6-v2/tokenizer.json");
+        let vocabulary = Vocabulary::of(Tokenizer::from_file(path).unwrap());
+        assert_eq!(vocabulary.around, (vec![101], vec![102]));
+        assert_eq!((vocabulary.n_ids, vocabulary.tokens.len()), (30_522, 29_523));
+        // `!`, the first word, `the`, and a character of another script.
+        let [exclamation, the, last] = [999, 1996, 30_000].map(|id| vocabulary.tokens.iter().position(|it| *it == id));
+        assert_eq!(exclamation, Some(0));
+        assert!(exclamation < the && the < Some(200) && the < last, "{the:?} {last:?}");
     }
 
     #[test]

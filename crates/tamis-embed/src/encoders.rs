@@ -46,6 +46,9 @@ pub(crate) struct PackedTokens {
 
 /// A forward pass for texts with its weights.
 pub(crate) trait TextEncoder: Send + Sync {
+    /// How many token ids it has vectors for, counted from 0.
+    fn n_ids(&self) -> usize;
+
     /// Vectors of the texts, shape `(texts, dim)`.
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>>;
 }

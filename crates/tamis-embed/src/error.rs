@@ -44,53 +44,19 @@ pub enum ModelError {
         /// The architectures that there are.
         supported: String,
     },
-    /// A weight is missing, or has another shape than the configuration says.
-    #[error("weight {name}: expected shape {expected:?}, got {got}")]
+    /// A weight is missing, or is not what the configuration says.
+    #[error("{file} of model {model}, weight {name}: expected {expected}, got {got}")]
     Weight {
+        /// Folder or name of the model.
+        model: String,
+        /// File name.
+        file: String,
         /// Tensor name.
         name: String,
-        /// Shape by the configuration.
-        expected: Vec<usize>,
-        /// Shape found, or "nothing".
+        /// Shape, number type or range by the configuration.
+        expected: String,
+        /// What was found, or "nothing".
         got: String,
-    },
-    /// A weight has a number type that is not read.
-    #[error("weight {name} has the number type {dtype}; expected F32, F16, BF16, or I8 with scales")]
-    WeightType {
-        /// Tensor name.
-        name: String,
-        /// Number type found.
-        dtype: String,
-    },
-    /// A weight holds a number that is not one.
-    #[error("weight {name}: number {index} is {value}, expected finite numbers")]
-    WeightValue {
-        /// Tensor name.
-        name: String,
-        /// Which of its numbers, row-major.
-        index: usize,
-        /// What it is.
-        value: f32,
-    },
-    /// A tensor of row numbers has a number type that is not read.
-    #[error("weight {name} has the number type {dtype}; expected I32 or I64")]
-    IndexType {
-        /// Tensor name.
-        name: String,
-        /// Number type found.
-        dtype: String,
-    },
-    /// A tensor of row numbers holds one of a row that does not exist.
-    #[error("weight {name}: number {index} is {value}, expected a row number below {n}")]
-    IndexValue {
-        /// Tensor name.
-        name: String,
-        /// Which of its numbers.
-        index: usize,
-        /// What it is.
-        value: i64,
-        /// Number of rows.
-        n: usize,
     },
     /// candle failed while the weights were laid out.
     #[error("cannot lay out the weights")]

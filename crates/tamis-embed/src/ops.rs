@@ -290,6 +290,9 @@ pub(crate) trait Ops: Send + Sync + Sized + 'static {
     /// Lays out a table.
     fn table(&self, rows: Matrix) -> Result<Self::Table>;
 
+    /// Number of rows of a table.
+    fn n_rows(&self, table: &Self::Table) -> usize;
+
     /// Lays out a depthwise convolution.
     fn depthwise(&self, weights: DepthwiseWeights) -> Result<Self::Depthwise>;
 

@@ -74,6 +74,16 @@ impl TextModel {
         let read = EncoderInput::Text { pooling: input.pooling, max_tokens: input.max_tokens };
         let source = Source { files, config, weights, dim: manifest.dim, input: read };
         let encoder = encoders::build_text(&manifest.architecture, &device.backend, &source)?;
+        let ((last, token), n_ids) = (&tokenizer.last, encoder.n_ids());
+        if n_ids <= *last as usize {
+            let reason = format!(
+                "it has a token with the id {last}, `{token}`, and {} has vectors for {n_ids} tokens, 0 to {}; expected the \
+                 tokenizer that the model was trained with",
+                manifest.weights,
+                n_ids.saturating_sub(1),
+            );
+            return Err(files.malformed(&manifest.tokenizer, reason));
+        }
         let weights_blake3 = blake3::hash(&bytes).to_hex().to_string();
         Ok(Self { manifest, input, weights_blake3, device: device.clone(), tokenizer, encoder })
     }
@@ -105,7 +115,8 @@ impl TextModel {
     /// Embeds `texts`; tells `task` of every text that is done.
     ///
     /// Batches are made of texts of similar length and run on all threads of the rayon pool. Memory: the tokens of all
-    /// texts, the result, and one batch per thread.
+    /// texts, the result, and one batch per thread. A text without a single token, which takes an empty text and a tokenizer
+    /// that puts nothing around it, has the vector 0, .., 0, 1.
     ///
     /// # Errors
     /// When the tokenizer or the forward pass fails: bugs and exhausted resources.
@@ -133,6 +144,10 @@ impl TextModel {
             })
             .collect::<Result<Vec<_>, EmbedError>>()?;
         let mut rows = Array2::zeros((tokens.len(), self.manifest.dim));
+        for (mut row, _) in rows.rows_mut().into_iter().zip(tokens).filter(|(_, tokens)| tokens.ids.is_empty()) {
+            row[self.manifest.dim - 1] = 1.0;
+            task.advance(1);
+        }
         for (batch, vectors) in batches.iter().zip(vectors) {
             for (index, vector) in batch.iter().zip(vectors.rows()) {
                 rows.row_mut(*index).assign(&vector);
@@ -165,9 +180,9 @@ impl TextModel {
     }
 }
 
-/// Indices of texts, longest first, cut into batches of at most `most` tokens (one text at least).
+/// Indices of texts that have tokens, longest first, cut into batches of at most `most` tokens (one text at least).
 fn batches(tokens: &[Tokens], most: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..tokens.len()).collect();
+    let mut order: Vec<usize> = (0..tokens.len()).filter(|i| !tokens[*i].ids.is_empty()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(tokens[*i].ids.len()), *i));
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut room = 0;

@@ -28,10 +28,17 @@ pub struct Tokens {
 }
 
 /// A model's tokenizer, set to its longest input.
-pub(crate) enum TextTokenizer {
-    /// Ours, for tokenizers of BERT's kind.
+pub(crate) struct TextTokenizer {
+    way: Way,
+    /// The largest id that it gives, with its token.
+    pub(crate) last: (u32, String),
+}
+
+/// Who tokenizes.
+enum Way {
+    /// We, for tokenizers of BERT's kind.
     WordPiece(Box<WordPiece>),
-    /// The library's, for all others.
+    /// The library, for all others.
     Library(Box<LibraryTokenizer>),
 }
 
@@ -66,9 +73,10 @@ impl TextTokenizer {
         max_tokens: usize,
     ) -> Result<Self, ModelError> {
         let mut tokenizer = read(files, file)?;
+        let last = last(&tokenizer).map_err(|error| files.malformed(file, error))?;
         if let Some(ours) = WordPiece::new(&tokenizer, max_tokens) {
             let ours = if special == SpecialTokens::None { ours.without_special_tokens() } else { ours };
-            return Ok(Self::WordPiece(Box::new(ours)));
+            return Ok(Self { way: Way::WordPiece(Box::new(ours)), last });
         }
         // The library forgets what it cut where it adds no special tokens, so one more token is asked for to see it.
         let n_more = usize::from(special == SpecialTokens::None);
@@ -80,14 +88,15 @@ impl TextTokenizer {
         };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| files.malformed(file, error))?;
         tokenizer.with_padding(None);
-        Ok(Self::Library(Box::new(LibraryTokenizer { tokenizer, special, max_tokens })))
+        let way = Way::Library(Box::new(LibraryTokenizer { tokenizer, special, max_tokens }));
+        Ok(Self { way, last })
     }
 
     /// Tokenizes `texts`, in order.
     pub(crate) fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Tokens>, EmbedError> {
-        let encode = |(index, text): (usize, &T)| match self {
-            Self::WordPiece(tokenizer) => Ok(tokenizer.encode(text.as_ref())),
-            Self::Library(tokenizer) => {
+        let encode = |(index, text): (usize, &T)| match &self.way {
+            Way::WordPiece(tokenizer) => Ok(tokenizer.encode(text.as_ref())),
+            Way::Library(tokenizer) => {
                 tokenizer.encode(text.as_ref()).map_err(|source| EmbedError::Tokenize { index, source })
             }
         };
@@ -111,6 +120,14 @@ impl LibraryTokenizer {
             n_bytes *= 4;
         }
     }
+}
+
+/// The largest id of the vocabulary and of the special tokens around a text, which may be others, with its token.
+fn last(tokenizer: &Tokenizer) -> tokenizers::Result<(u32, String)> {
+    let around = tokenizer.encode_fast("", true)?;
+    let around = around.get_ids().iter().copied().zip(around.get_tokens().iter().cloned());
+    let vocabulary = tokenizer.get_vocab(true).into_iter().map(|(token, id)| (id, token));
+    Ok(vocabulary.chain(around).max().unwrap_or_default())
 }
 
 /// About the first `n_bytes` of `text`, cut before white space where there is some: a word cut in two would give other
@@ -150,8 +167,8 @@ mod tests {
         let ours = load(SpecialTokens::Around, 8, |_| {});
         let same = json!({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}]});
         let library = load(SpecialTokens::Around, 8, |file| file["pre_tokenizer"] = same);
-        assert!(matches!(ours, TextTokenizer::WordPiece(_)));
-        assert!(matches!(library, TextTokenizer::Library(_)));
+        assert!(matches!(ours.way, Way::WordPiece(_)));
+        assert!(matches!(library.way, Way::Library(_)));
         let tokens = ours.encode(&texts).unwrap();
         assert_eq!(tokens, library.encode(&texts).unwrap());
         assert_eq!(tokens[0], Tokens { ids: vec![101, 7592, 1010, 2088, 999, 102], truncated: false });

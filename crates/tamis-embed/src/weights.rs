@@ -1,9 +1,11 @@
 //! Reading safetensors as f32, whatever number type they are stored in.
 
+use std::fmt;
 use std::sync::Arc;
 
 use half::{bf16, f16};
 use rayon::prelude::*;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::manifest::WeightsFormat;
@@ -17,6 +19,8 @@ const GROUP: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Weights<'a> {
     tensors: Arc<SafeTensors<'a>>,
+    /// The model and the file, for errors.
+    place: Arc<(String, String)>,
     format: WeightsFormat,
     prefix: &'static str,
 }
@@ -30,7 +34,8 @@ impl<'a> Weights<'a> {
         format: WeightsFormat,
     ) -> Result<Self, ModelError> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| files.malformed(file, error))?;
-        Ok(Self { tensors: Arc::new(tensors), format, prefix: "" })
+        let place = Arc::new((files.name(), file.to_owned()));
+        Ok(Self { tensors: Arc::new(tensors), place, format, prefix: "" })
     }
 
     /// The same weights, looked for behind `prefix` if the file uses it: `BertForMaskedLM` and friends store the same
@@ -60,24 +65,38 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// When there is no such tensor, its shape or number type is another, or a number is not finite.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let name = format!("{}{name}", self.prefix);
-        let wrong = |got: String| ModelError::Weight { name: name.clone(), expected: shape.to_vec(), got };
-        let view = self.tensors.tensor(&name).map_err(|_| wrong("nothing".to_owned()))?;
-        if view.shape() != shape {
-            return Err(wrong(format!("{:?}", view.shape())));
-        }
+        let (name, view) = self.view(name, shape)?;
         let bytes = view.data();
         let values = match view.dtype() {
             Dtype::F32 => pairs(bytes, |it: [u8; 4]| f32::from_le_bytes(it)),
             Dtype::F16 => pairs(bytes, |it: [u8; 2]| f16::from_le_bytes(it).to_f32()),
             Dtype::BF16 => pairs(bytes, |it: [u8; 2]| bf16::from_le_bytes(it).to_f32()),
             Dtype::I8 if self.format == WeightsFormat::Int8Group64 => self.dequantize(&name, shape, bytes)?,
-            other => return Err(ModelError::WeightType { name, dtype: format!("{other:?}") }),
+            other => return Err(self.wrong(&name, "numbers of type F32, F16, BF16, or I8 with scales", other)),
         };
         match values.iter().position(|it| !it.is_finite()) {
             None => Ok(values),
-            Some(index) => Err(ModelError::WeightValue { name, index, value: values[index] }),
+            Some(index) => {
+                Err(self.wrong(&name, "finite numbers", format_args!("{} as number {index}", values[index])))
+            }
         }
+    }
+
+    /// The full name of the tensor `name` of a known shape, and the tensor.
+    fn view(&self, name: &str, shape: &[usize]) -> Result<(String, TensorView<'_>), ModelError> {
+        let name = format!("{}{name}", self.prefix);
+        let wrong = |got: fmt::Arguments<'_>| self.wrong(&name, format_args!("shape {shape:?}"), got);
+        let view = self.tensors.tensor(&name).map_err(|_| wrong(format_args!("nothing")))?;
+        if view.shape() != shape {
+            return Err(wrong(format_args!("{:?}", view.shape())));
+        }
+        Ok((name, view))
+    }
+
+    /// An error about the tensor `name`.
+    fn wrong(&self, name: &str, expected: impl ToString, got: impl fmt::Display) -> ModelError {
+        let (model, file) = (*self.place).clone();
+        ModelError::Weight { model, file, name: name.to_owned(), expected: expected.to_string(), got: got.to_string() }
     }
 
     /// The whole numbers below `n` of the tensor `name`, length `len`.
@@ -85,36 +104,35 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// When there is no such tensor, its length or number type is another, or a number is negative or not below `n`.
     pub(crate) fn indices(&self, name: &str, len: usize, n: usize) -> Result<Vec<usize>, ModelError> {
-        let name = format!("{}{name}", self.prefix);
-        let wrong = |got: String| ModelError::Weight { name: name.clone(), expected: vec![len], got };
-        let view = self.tensors.tensor(&name).map_err(|_| wrong("nothing".to_owned()))?;
-        if view.shape() != [len] {
-            return Err(wrong(format!("{:?}", view.shape())));
-        }
+        let (name, view) = self.view(name, &[len])?;
         let bytes = view.data();
         let values: Vec<i64> = match view.dtype() {
             Dtype::I32 => pairs(bytes, |it: [u8; 4]| i64::from(i32::from_le_bytes(it))),
             Dtype::I64 => pairs(bytes, i64::from_le_bytes),
-            other => return Err(ModelError::IndexType { name, dtype: format!("{other:?}") }),
+            other => return Err(self.wrong(&name, "numbers of type I32 or I64", other)),
         };
         let index = |(index, value): (usize, &i64)| match usize::try_from(*value) {
             Ok(value) if value < n => Ok(value),
-            _ => Err(ModelError::IndexValue { name: name.clone(), index, value: *value, n }),
+            _ => Err(self.wrong(
+                &name,
+                format_args!("numbers from 0 to {}", n - 1),
+                format_args!("{value} as number {index}"),
+            )),
         };
         values.iter().enumerate().map(index).collect()
     }
 
     /// Multiplies each group of 64 along the last dimension with its scale.
     fn dequantize(&self, name: &str, shape: &[usize], bytes: &[u8]) -> Result<Vec<f32>, ModelError> {
-        let scales_name = format!("{name}.scale");
         let [rows, cols] = *shape else {
-            return Err(ModelError::WeightType { name: name.to_owned(), dtype: "I8 without rows".to_owned() });
+            return Err(self.wrong(name, "numbers of type F32, F16 or BF16 where there are no rows", "I8"));
         };
-        let expected = vec![rows, cols / GROUP];
-        let wrong = |got: String| ModelError::Weight { name: scales_name.clone(), expected: expected.clone(), got };
-        let scales = self.tensors.tensor(&scales_name).map_err(|_| wrong("nothing".to_owned()))?;
-        if scales.shape() != expected || scales.dtype() != Dtype::F16 || cols % GROUP != 0 {
-            return Err(wrong(format!("{:?} of {:?}", scales.shape(), scales.dtype())));
+        let name = format!("{name}.scale");
+        let shape = [rows, cols / GROUP];
+        let wrong = |got: fmt::Arguments<'_>| self.wrong(&name, format_args!("shape {shape:?} of F16"), got);
+        let scales = self.tensors.tensor(&name).map_err(|_| wrong(format_args!("nothing")))?;
+        if scales.shape() != shape || scales.dtype() != Dtype::F16 || cols % GROUP != 0 {
+            return Err(wrong(format_args!("{:?} of {:?}", scales.shape(), scales.dtype())));
         }
         let scales = pairs(scales.data(), |it: [u8; 2]| f16::from_le_bytes(it).to_f32());
         let mut values = vec![0.0; rows * cols];

@@ -112,6 +112,10 @@ impl Build for Pictures {
 }
 
 impl<O: Ops> TextEncoder for Text<O> {
+    fn n_ids(&self) -> usize {
+        self.tower.n_ids()
+    }
+
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         self.tower.embed(&cut(tokens, self.end))
     }

@@ -139,6 +139,10 @@ impl<O: Ops> Model2Vec<O> {
 }
 
 impl<O: Ops> TextEncoder for Model2Vec<O> {
+    fn n_ids(&self) -> usize {
+        self.ops.n_rows(&self.table)
+    }
+
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         let ops = &self.ops;
         let (ids, spans) = self.known(tokens);
@@ -240,8 +244,7 @@ mod tests {
 
     #[test]
     fn row_numbers_beyond_the_table_are_refused() {
-        for (row, expected) in [(1_i64, "nothing"), (2, "is 2, expected a row number below 2"), (-1, "is -1, expected")]
-        {
+        for (row, expected) in [(1_i64, "nothing"), (2, "numbers from 0 to 1, got 2 as number 1"), (-1, "got -1")] {
             let numbers = bytes(&[1.0, 2.0, 3.0, 4.0]);
             let rows: Vec<u8> = [0, row].iter().flat_map(|row: &i64| row.to_le_bytes()).collect();
             let tensors: [Entry<'_>; 2] =

@@ -104,6 +104,10 @@ fn pad_of_tokenizer(source: &Source<'_>) -> std::result::Result<Option<u32>, Mod
 }
 
 impl<O: Ops> TextEncoder for Text<O> {
+    fn n_ids(&self) -> usize {
+        self.tower.n_ids()
+    }
+
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         self.tower.embed(&pad(tokens, self.len, self.pad))
     }

@@ -82,6 +82,10 @@ impl Ops for Cpu {
         Ok(CpuRows { width, values })
     }
 
+    fn n_rows(&self, table: &CpuRows) -> usize {
+        table.n()
+    }
+
     fn depthwise(&self, weights: DepthwiseWeights) -> Result<Depthwise> {
         Ok(Depthwise::new(&weights))
     }
@@ -134,9 +138,7 @@ impl Ops for Cpu {
 
     fn normalize(&self, x: &CpuRows, norm: &NormWeights, out: &mut CpuRows) -> Result<()> {
         check_width("input of a norm", x.width, norm.weight.len())?;
-        let rows = out.reshape(x.n(), x.width);
-        rows.copy_from_slice(&x.values);
-        rows::normalize(norm, rows);
+        rows::normalize(norm, &x.values, out.reshape(x.n(), x.width));
         Ok(())
     }
 

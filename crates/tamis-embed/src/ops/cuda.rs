@@ -313,6 +313,10 @@ impl<T: Number> Ops for Cuda<T> {
         Ok(CudaTable { n: rows.n_rows(), width: rows.width, values: self.gpu.hold(&rows.values)? })
     }
 
+    fn n_rows(&self, table: &CudaTable) -> usize {
+        table.n
+    }
+
     fn depthwise(&self, weights: DepthwiseWeights) -> Result<CudaDepthwise> {
         let DepthwiseWeights { window, weight, bias, activation } = weights;
         let n_taps = window.kernel * window.kernel;

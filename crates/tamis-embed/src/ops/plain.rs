@@ -314,6 +314,10 @@ impl Ops for Plain {
         self.upload(rows.values, shape)
     }
 
+    fn n_rows(&self, table: &Tensor) -> usize {
+        table.dims()[0]
+    }
+
     fn depthwise(&self, weights: DepthwiseWeights) -> Result<PlainDepthwise> {
         let DepthwiseWeights { window, weight, bias, activation } = weights;
         let (channels, area) = (bias.len(), window.kernel * window.kernel);

@@ -172,6 +172,10 @@ impl<O: Ops> Layer<O> {
 }
 
 impl<O: Ops> TextEncoder for PostNorm<O> {
+    fn n_ids(&self) -> usize {
+        self.ops.n_rows(&self.words)
+    }
+
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         let ops = &self.ops;
         let mut x = ops.rows(); // (tokens, hidden)

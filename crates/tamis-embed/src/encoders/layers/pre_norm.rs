@@ -96,6 +96,10 @@ impl<O: Ops> Layer<O> {
 }
 
 impl<O: Ops> TextEncoder for PreNorm<O> {
+    fn n_ids(&self) -> usize {
+        self.ops.n_rows(&self.words)
+    }
+
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         let ops = &self.ops;
         let rows = || ops.rows();

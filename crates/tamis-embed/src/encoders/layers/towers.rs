@@ -126,6 +126,11 @@ impl<O: Ops> TextTower<O> {
         })
     }
 
+    /// How many token ids it has vectors for.
+    pub(in crate::encoders) fn n_ids(&self) -> usize {
+        self.ops.n_rows(&self.words)
+    }
+
     /// Vectors of the texts, shape `(texts, dim)`.
     pub(in crate::encoders) fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         let ops = &self.ops;

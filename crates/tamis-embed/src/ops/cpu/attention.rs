@@ -9,7 +9,6 @@ use pulp::{Arch, Simd, WithSimd};
 use super::CpuRows;
 use super::math::exp;
 use super::product::{Into, PANEL, Panels, Product, Strided, pack};
-use super::rows::sum;
 use crate::ops::{Activation, Attention, Columns, Heads, Span};
 
 /// Queries whose scores are held at once: as many as a pass of a product takes.
@@ -32,7 +31,6 @@ struct Attend<'a> {
 /// What one head of one sample leaves to the next.
 #[derive(Default)]
 struct Scratch {
-    head: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
     scores: Vec<f32>,
@@ -68,15 +66,20 @@ impl Attend<'_> {
     #[inline(always)]
     fn pack(&self, span: Span, head: usize, scratch: &mut Scratch) {
         let dim = self.attention.head_dim;
-        scratch.head.clear();
-        rows_of(&self.heads.key, span, head * dim, dim).for_each(|key| scratch.head.extend_from_slice(key));
-        pack(&scratch.head, dim, span.len, &mut scratch.keys);
-        let Scratch { values, .. } = scratch;
+        let Scratch { keys, values, .. } = scratch;
+        let key = &self.heads.key;
+        let first = key.first + head * dim;
+        pack(|place| &key.rows.row(span.start + place)[first..first + dim], dim, span.len, keys);
         values.clear();
         values.resize(dim.next_multiple_of(PANEL) * span.len, 0.0);
         for (place, value) in rows_of(&self.heads.value, span, head * dim, dim).enumerate() {
-            for (panel, part) in value.chunks(PANEL).enumerate() {
-                values[(panel * span.len + place) * PANEL..][..part.len()].copy_from_slice(part);
+            let (whole, rest) = value.as_chunks::<PANEL>();
+            for (panel, part) in whole.iter().enumerate() {
+                // Of a known length: copied without a call.
+                values[(panel * span.len + place) * PANEL..].as_chunks_mut().0[0] = *part;
+            }
+            if !rest.is_empty() {
+                values[(whole.len() * span.len + place) * PANEL..][..rest.len()].copy_from_slice(rest);
             }
         }
     }
@@ -96,7 +99,7 @@ impl Attend<'_> {
         // The keys that some query of the block sees, from the beginning of a panel on.
         let seen = reach.keys(block.start, n_keys).start / PANEL * PANEL..reach.keys(block.end - 1, n_keys).end;
         let width = seen.len().next_multiple_of(PANEL);
-        let Scratch { keys, values, scores, .. } = scratch;
+        let Scratch { keys, values, scores } = scratch;
         if scores.len() < block.len() * width {
             scores.resize(block.len() * width, 0.0);
         }
@@ -112,7 +115,7 @@ impl Attend<'_> {
             bias: None,
             activation: Activation::Identity,
             into: Into::Place,
-            n_out: seen.len(),
+            n_out: width, // what stands beyond the last key is not visible
             out_stride: width,
         };
         scored.run(simd, scores);
@@ -148,29 +151,37 @@ struct Bias<'a> {
     place: usize,
 }
 
-/// Softmax of the scores `visible`; the others become 0.
+/// Softmax of the scores `visible` in a row of whole registers; the others become 0.
 #[inline(always)]
 fn softmax<S: Simd>(simd: S, scores: &mut [f32], visible: Range<usize>, scale: f32, bias: Option<Bias<'_>>) {
-    scores[..visible.start].fill(0.0);
-    scores[visible.end..].fill(0.0);
-    let scores = &mut scores[visible];
+    let mut factor = simd.splat_f32s(scale);
     if let Some(Bias { bias, head, first, place }) = bias {
         let middle = bias.values.len() / bias.width / 2;
         let rows = bias.values.chunks_exact(bias.width).skip(middle + first - place);
-        scores.iter_mut().zip(rows).for_each(|(score, row)| *score = *score * scale + row[head]);
-    } else {
-        scores.iter_mut().for_each(|score| *score *= scale);
+        scores[visible.clone()].iter_mut().zip(rows).for_each(|(score, row)| *score = *score * scale + row[head]);
+        factor = simd.splat_f32s(1.0);
     }
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let shift = simd.splat_f32s(max);
-    let (vectors, rest) = S::as_mut_simd_f32s(scores);
+    scores[..visible.start].fill(f32::NEG_INFINITY);
+    scores[visible.end..].fill(f32::NEG_INFINITY);
+    let vectors = S::as_mut_simd_f32s(scores).0;
+    let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+    for score in vectors.iter_mut() {
+        *score = simd.mul_f32s(*score, factor);
+        max = simd.max_f32s(max, *score);
+    }
+    let max = simd.splat_f32s(simd.reduce_max_f32s(max));
+    let mut total = simd.splat_f32s(0.0);
+    for score in vectors.iter_mut() {
+        // Of what is not visible about 1e-38, too little to change a sum that is 1 at least.
+        *score = exp(simd, simd.sub_f32s(*score, max));
+        total = simd.add_f32s(total, *score);
+    }
+    let factor = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(total));
     for score in vectors {
-        *score = exp(simd, simd.sub_f32s(*score, shift));
+        *score = simd.mul_f32s(*score, factor);
     }
-    let tail = exp(simd, simd.sub_f32s(simd.partial_load_f32s(rest), shift));
-    simd.partial_store_f32s(rest, tail);
-    let scale = 1.0 / sum(scores, |x| x);
-    scores.iter_mut().for_each(|score| *score *= scale);
+    scores[..visible.start].fill(0.0);
+    scores[visible.end..].fill(0.0);
 }
 
 /// The rows of a span, `dim` columns from `column` behind the first one on.

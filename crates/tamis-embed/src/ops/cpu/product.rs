@@ -27,7 +27,7 @@ const ROWS_PER_PASS: usize = 48;
 pub(crate) struct Linear {
     pub(super) n_in: usize,
     pub(super) n_out: usize,
-    /// For each [`PANEL`] of outputs, for each input: the weights of the panel; 0 beyond the last output.
+    /// For each [`PANEL`] of outputs, for each input: the weights of the panel; anything beyond the last output.
     panels: Vec<f32>,
     /// Padded as the panels are; zero where there is none.
     bias: Vec<f32>,
@@ -40,7 +40,7 @@ impl Linear {
         let mut bias = bias.unwrap_or_default();
         bias.resize(n_out.next_multiple_of(PANEL), 0.0);
         let mut panels = Vec::new();
-        pack(&weight.values, n_in, n_out, &mut panels);
+        pack(|output| &weight.values[output * n_in..][..n_in], n_in, n_out, &mut panels);
         Self { n_in, n_out, panels, bias }
     }
 
@@ -62,14 +62,19 @@ impl Linear {
     }
 }
 
-/// Lays out `rows` of length `width`, which begin `width` apart, as panels in which each row is an output.
-pub(super) fn pack(rows: &[f32], width: usize, n: usize, panels: &mut Vec<f32>) {
-    panels.clear();
+/// Lays out `n` rows of length `width` as panels in which each row is an output; beyond the last one stands anything.
+#[inline(always)]
+pub(super) fn pack<'a>(row: impl Fn(usize) -> &'a [f32], width: usize, n: usize, panels: &mut Vec<f32>) {
     panels.resize(n.next_multiple_of(PANEL) * width, 0.0);
-    for (output, weights) in rows.chunks_exact(width).take(n).enumerate() {
-        let panel = &mut panels[output / PANEL * PANEL * width..][..PANEL * width];
-        for (at, weight) in panel.iter_mut().skip(output % PANEL).step_by(PANEL).zip(weights) {
-            *at = *weight;
+    for (first, panel) in (0..n).step_by(PANEL).zip(panels.chunks_exact_mut(PANEL * width)) {
+        let mut rows = [&[][..]; PANEL];
+        for (i, weights) in rows.iter_mut().enumerate() {
+            *weights = &row((first + i).min(n - 1))[..width];
+        }
+        for (input, weights) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate().take(width) {
+            for (weight, row) in weights.iter_mut().zip(rows) {
+                *weight = row[input];
+            }
         }
     }
 }
@@ -169,13 +174,17 @@ impl Product<'_> {
             self.block::<S, N, ROWS>(simd, panel, row, out);
             row += ROWS;
         }
-        while row + 3 <= rows.end {
-            self.block::<S, N, 3>(simd, panel, row, out);
-            row += 3;
+        // As many as it takes to hide the latency of a multiply-add: fewer rows need no less time.
+        while row + 4 <= rows.end {
+            self.block::<S, N, 4>(simd, panel, row, out);
+            row += 4;
         }
-        while row < rows.end {
+        while row + 2 <= rows.end {
+            self.block::<S, N, 2>(simd, panel, row, out);
+            row += 2;
+        }
+        if row < rows.end {
             self.block::<S, N, 1>(simd, panel, row, out);
-            row += 1;
         }
     }
 
@@ -183,7 +192,11 @@ impl Product<'_> {
     #[inline(always)]
     fn block<S: Simd, const N: usize, const ROWS: usize>(self, simd: S, panel: usize, row: usize, out: &mut [f32]) {
         let Panels { values, n_in, depth } = self.panels;
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|i| &self.x.values[(row + i) * self.x.stride..][..n_in]);
+        // Without closures, which would hide from the compiler that all rows are `n_in` long.
+        let mut rows = [&[][..]; ROWS];
+        for (i, values) in rows.iter_mut().enumerate() {
+            *values = &self.x.values[(row + i) * self.x.stride..][..n_in];
+        }
         let weights = vectors::<S, N>(&values[panel * PANEL * depth..][..PANEL * n_in]);
         let bias = match self.bias {
             Some(bias) => vectors::<S, N>(&bias[panel * PANEL..][..PANEL])[0],

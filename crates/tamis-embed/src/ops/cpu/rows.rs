@@ -15,9 +15,9 @@ use crate::ops::{Activation, NormWeights, Span};
 /// Partial sums per row; enough for the widest registers and for the latency of an addition.
 const LANES: usize = 32;
 
-/// Sum of `f(x)` in a fixed order: [`LANES`] partial sums, then these from first to last.
+/// Sum of `f(x)` in a fixed order: [`LANES`] partial sums, then these by halves.
 #[inline(always)]
-pub(super) fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut partial = [0.0; LANES];
     let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
@@ -26,27 +26,49 @@ pub(super) fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     let tail: f32 = rest.iter().map(|x| f(*x)).sum();
-    partial.iter().sum::<f32>() + tail
+    let mut n = LANES;
+    while n > 1 {
+        n /= 2;
+        let (low, high) = partial.split_at_mut(n);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+    }
+    partial[0] + tail
 }
 
-/// Normalizes the rows of `out`, each of the norm's width, in place.
-pub(super) fn normalize(norm: &NormWeights, out: &mut [f32]) {
-    Arch::new().dispatch(|| out.chunks_exact_mut(norm.weight.len()).for_each(|row| normalize_row(norm, row)));
+/// Normalizes each row of `x`, of the norm's width.
+pub(super) fn normalize(norm: &NormWeights, x: &[f32], out: &mut [f32]) {
+    let width = norm.weight.len();
+    Arch::new().dispatch(|| {
+        for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let (mean, scale) = moments(norm, row);
+            let scaled = out.iter_mut().zip(row).zip(&norm.weight);
+            match &norm.bias {
+                Some(bias) => scaled.zip(bias).for_each(|(((out, x), w), b)| *out = (*x - mean) * scale * *w + *b),
+                None => scaled.for_each(|((out, x), w)| *out = (*x - mean) * scale * *w),
+            }
+        }
+    });
 }
 
 /// Normalizes one row in place.
 #[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "a row is far shorter than 2^24")]
 fn normalize_row(norm: &NormWeights, row: &mut [f32]) {
-    let n = row.len() as f32;
-    let mean = if norm.centered { sum(row, |x| x) / n } else { 0.0 };
-    let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
-    let scale = 1.0 / (variance + norm.eps).sqrt();
+    let (mean, scale) = moments(norm, row);
     let scaled = row.iter_mut().zip(&norm.weight);
     match &norm.bias {
         Some(bias) => scaled.zip(bias).for_each(|((x, w), b)| *x = (*x - mean) * scale * *w + *b),
         None => scaled.for_each(|(x, w)| *x = (*x - mean) * scale * *w),
     }
+}
+
+/// What is subtracted from a row, and what the difference is multiplied with.
+#[inline(always)]
+#[expect(clippy::cast_precision_loss, reason = "a row is far shorter than 2^24")]
+fn moments(norm: &NormWeights, row: &[f32]) -> (f32, f32) {
+    let n = row.len() as f32;
+    let mean = if norm.centered { sum(row, |x| x) / n } else { 0.0 };
+    let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
+    (mean, 1.0 / (variance + norm.eps).sqrt())
 }
 
 /// Normalizes each head in some columns.
