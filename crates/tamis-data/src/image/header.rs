@@ -69,9 +69,17 @@ fn jpeg_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
 
 /// The next marker at or after `at`, and the place behind it. `FF` may be repeated before a marker.
 fn jpeg_marker(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
-    let start = at + bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
+    let start = at + marker_start(bytes.get(at..)?)?;
     let marker = start + bytes[start..].iter().position(|byte| *byte != 0xff)?;
     Some((bytes[marker], marker + 1))
+}
+
+/// The first FF. Pixels have one in some hundred bytes, so most are passed over many at a time.
+fn marker_start(bytes: &[u8]) -> Option<usize> {
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let passed =
+        32 * blocks.iter().take_while(|block| !block.iter().fold(false, |any, it| any | (*it == 0xff))).count();
+    bytes[passed..].iter().position(|byte| *byte == 0xff).map(|it| passed + it)
 }
 
 /// Whether the end mark (FF D9) stands where the structure has it: not inside a preview, and not among the pixels.

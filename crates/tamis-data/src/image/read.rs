@@ -9,6 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::header::{self, Outline};
+use super::jpeg;
 use super::kind::{self, Kind, SUPPORTED};
 
 /// Pixels of a picture at most: Pillow's `MAX_IMAGE_PIXELS`, 1 GiB / 4 / 3, above which it warns of a decompression bomb
@@ -66,9 +67,14 @@ pub(super) fn check_outline(kind: Kind, bytes: &[u8]) -> Result<Outline<'_>, Str
     Ok(outline)
 }
 
-/// Decodes the first frame, upright.
-pub(super) fn upright(kind: Kind, bytes: &[u8], exif: Option<&[u8]>) -> Result<DynamicImage, String> {
-    let step = || {
+/// Decodes the first frame, upright. The pixels of a JPEG are written to `buffer`, whatever is in it.
+pub(super) fn upright(kind: Kind, bytes: &[u8], exif: Option<&[u8]>, buffer: Vec<u8>) -> Result<DynamicImage, String> {
+    let step = move || {
+        if kind == Kind::Jpeg
+            && let Some(image) = jpeg::upright(bytes, buffer)
+        {
+            return Ok(image);
+        }
         let format = image_format(kind);
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
@@ -105,15 +111,20 @@ fn image_format(kind: Kind) -> ImageFormat {
     }
 }
 
-/// A block that cannot be read turns nothing. Some writers of WebP keep the prefix that JPEG wants before the block.
+/// A block that cannot be read turns nothing.
 fn orientation(kind: Kind, decoder: &mut impl ImageDecoder, exif: Option<&[u8]>) -> Orientation {
     let found = if kind == Kind::Tiff {
         decoder.orientation().ok()
     } else {
         let block = exif.map(<[u8]>::to_vec).or_else(|| decoder.exif_metadata().ok().flatten());
-        block.and_then(|it| Orientation::from_exif_chunk(it.strip_prefix(b"Exif\0\0").unwrap_or(&it)))
+        block.and_then(|it| orientation_of(&it))
     };
     found.unwrap_or(Orientation::NoTransforms)
+}
+
+/// Some writers of WebP keep the prefix that JPEG wants before the block.
+pub(super) fn orientation_of(exif: &[u8]) -> Option<Orientation> {
+    Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
 }
 
 /// A GIF is decoded with alpha even where no pixel is transparent: there its palette maps to red, green and blue.

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
 use tamis_core::{Filter, Fit, InputSpec, Pixels};
 
 use super::Grey;
+#[cfg(target_arch = "x86_64")]
+use super::across::{Across, Plan};
+use super::encode;
 use super::flat::{Channels, Flat};
 
 /// Long side of the grey picture at most: enough to tell a crop from another picture, small enough to keep for each sample.
@@ -25,6 +27,10 @@ const THUMBNAIL_QUALITY: u8 = 85;
 #[derive(Debug, Default)]
 pub(super) struct Reducer {
     resizer: Resizer,
+    #[cfg(target_arch = "x86_64")]
+    across: Across,
+    /// A picture whose rows are scaled and whose columns are not yet.
+    between: Vec<u8>,
 }
 
 /// The part of a picture that is scaled: left, top, width, height.
@@ -34,7 +40,7 @@ impl Reducer {
     /// The grey picture.
     pub(super) fn grey(&mut self, grey: &Flat<'_>) -> Result<Grey, String> {
         let to = fitted((grey.width, grey.height), GREY_SIDE);
-        let values = self.scale(grey, to, FilterType::Bilinear, None)?;
+        let values = self.scale(grey, to, FilterType::Bilinear, None, Vec::new())?;
         // Sides are at most `GREY_SIDE`.
         Ok(Grey { width: to.0 as u8, height: to.1 as u8, values })
     }
@@ -42,24 +48,20 @@ impl Reducer {
     /// A file for people: PNG where nothing was scaled, else JPEG.
     pub(super) fn thumbnail(&mut self, flat: &Flat<'_>) -> Result<Vec<u8>, String> {
         let from = (flat.width, flat.height);
+        let to = fitted(from, THUMBNAIL_SIDE);
+        if to != from {
+            let small = self.scale(flat, to, FilterType::Bilinear, None, Vec::new())?;
+            // Sides are at most `THUMBNAIL_SIDE`.
+            return Ok(encode::jpeg(&small, (to.0 as u16, to.1 as u16), flat.channels, THUMBNAIL_QUALITY));
+        }
         let color = match flat.channels {
             Channels::Grey => ExtendedColorType::L8,
             Channels::Rgb => ExtendedColorType::Rgb8,
         };
-        let to = fitted(from, THUMBNAIL_SIDE);
         let mut file = Vec::new();
-        let written = if to == from {
-            PngEncoder::new_with_quality(&mut file, CompressionType::Fast, PngFilter::Adaptive).write_image(
-                &flat.values,
-                to.0,
-                to.1,
-                color,
-            )
-        } else {
-            let small = self.scale(flat, to, FilterType::Bilinear, None)?;
-            JpegEncoder::new_with_quality(&mut file, THUMBNAIL_QUALITY).write_image(&small, to.0, to.1, color)
-        };
-        written.map_err(|error| format!("thumbnail of {} x {} pixels cannot be written: {error}", to.0, to.1))?;
+        PngEncoder::new_with_quality(&mut file, CompressionType::Fast, PngFilter::Adaptive)
+            .write_image(&flat.values, to.0, to.1, color)
+            .map_err(|error| format!("thumbnail of {} x {} pixels cannot be written: {error}", to.0, to.1))?;
         Ok(file)
     }
 
@@ -83,11 +85,11 @@ impl Reducer {
         };
         // Pillow goes along the rows first and the resizer along the columns. Both round and clamp in between, which differs
         // by a few levels at sharp edges: two calls keep Pillow's order.
-        let across = Some((left, 0.0, width, f64::from(from.1)));
-        let values = self.scale(flat, (spec.side, from.1), filter, across)?;
+        let values = self.rows(flat, spec.side, filter, (left, 0.0, width, f64::from(from.1)))?;
         let rows = Flat { width: spec.side, height: from.1, channels: flat.channels, values: Cow::Owned(values) };
         let down = Some((0.0, top, f64::from(spec.side), height));
-        let values = self.scale(&rows, (spec.side, spec.side), filter, down)?;
+        let values = self.scale(&rows, (spec.side, spec.side), filter, down, Vec::new())?;
+        self.between = rows.values.into_owned();
         let rgb = match flat.channels {
             Channels::Rgb => values,
             Channels::Grey => values.into_iter().flat_map(|it| [it; 3]).collect(),
@@ -95,13 +97,39 @@ impl Reducer {
         Ok(Pixels { width: spec.side, height: spec.side, rgb })
     }
 
-    /// Scales with a kernel that widens where the picture shrinks, 8 bits in and out.
+    /// Frees what a picture left where it is more than `most` bytes.
+    pub(super) fn forget(&mut self, most: usize) {
+        #[cfg(target_arch = "x86_64")]
+        let across = self.across.n_bytes();
+        #[cfg(not(target_arch = "x86_64"))]
+        let across = 0;
+        if self.resizer.size_of_internal_buffers() + self.between.capacity() + across > most {
+            *self = Self::default();
+        }
+    }
+
+    /// Scales all rows.
+    fn rows(&mut self, flat: &Flat<'_>, to: u32, filter: FilterType, crop: Crop) -> Result<Vec<u8>, String> {
+        let mut out = std::mem::take(&mut self.between);
+        #[cfg(target_arch = "x86_64")]
+        if flat.channels == Channels::Rgb {
+            let plan = Plan { from: flat.width, left: crop.0, width: crop.2, to, filter };
+            if self.across.scale(&flat.values, plan, &mut out).is_some() {
+                return Ok(out);
+            }
+        }
+        self.scale(flat, (to, flat.height), filter, Some(crop), out)
+    }
+
+    /// Scales with a kernel that widens where the picture shrinks, 8 bits in and out; `buffer` becomes the result, whatever
+    /// is in it.
     fn scale(
         &mut self,
         flat: &Flat<'_>,
         to: (u32, u32),
         filter: FilterType,
         crop: Option<Crop>,
+        mut buffer: Vec<u8>,
     ) -> Result<Vec<u8>, String> {
         let from = (flat.width, flat.height);
         let pixel = match flat.channels {
@@ -116,7 +144,8 @@ impl Reducer {
             options = options.crop(left, top, width, height);
         }
         let source = ImageRef::new(from.0, from.1, &flat.values, pixel).map_err(|error| failed(&error))?;
-        let mut target = Image::new(to.0, to.1, pixel);
+        buffer.resize(to.0 as usize * to.1 as usize * pixel.size(), 0);
+        let mut target = Image::from_vec_u8(to.0, to.1, buffer, pixel).map_err(|error| failed(&error))?;
         self.resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
         Ok(target.into_vec())
     }
