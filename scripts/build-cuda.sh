@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Builds tamis for NVIDIA GPUs on a machine that needs neither a GPU, nor a driver, nor a CUDA toolkit.
 #
-#   scripts/build-cuda.sh [--bundled] [--check]
+#   scripts/build-cuda.sh [--bundled] [--check] [--programs]
 #
 # The result, target/cuda/release/tamis, also starts on machines without CUDA, where it warns once and computes on the
 # CPU. --bundled puts the default models into it (30 MB more); --check only compiles and lints. A cold build takes
 # about 11 minutes on two cores, half of them for kernels of candle that tamis does not use. Afterwards
-# target/cuda/tamis.xz holds the stripped binary for another machine.
+# target/cuda/tamis.xz holds the stripped binary for another machine (12 MB). --programs builds what scripts/gpu-check.sh
+# runs there as well: target/cuda/gpu_speed.xz and target/cuda/gpu_tests.xz.
 #
 # The compiler comes from NVIDIA's wheels on PyPI into target/cuda-toolkit (about 300 MB). The libraries are not linked
 # but opened when the binary starts, through small static libraries that scripts/cuda_shim.py writes; without them a
@@ -18,12 +19,14 @@ cd "$(dirname "$0")/.."
 
 features=cuda
 action=build
+programs=
 for argument in "$@"; do
     case "$argument" in
         --bundled) features=cuda,bundled-models ;;
         --check) action=clippy ;;
+        --programs) programs=yes ;;
         *)
-            sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
@@ -55,11 +58,28 @@ if [ "$action" = clippy ]; then
     exec cargo clippy --release -p tamis -p tamis-embed --no-default-features --features "$features" --all-targets -- -D warnings
 fi
 cargo build --release -p tamis --no-default-features --features "$features"
-binary=target/cuda/release/tamis
-if readelf -d "$binary" | grep -E 'NEEDED.*lib(cu|nv)'; then
-    echo "error: $binary needs CUDA libraries to start: the linker took them instead of $shim/lib" >&2
-    exit 1
+
+# Strips and packs the program $1 as target/cuda/$2.xz.
+pack() {
+    if readelf -d "$1" | grep -E 'NEEDED.*lib(cu|nv)'; then
+        echo "error: $1 needs CUDA libraries to start: the linker took them instead of $shim/lib" >&2
+        exit 1
+    fi
+    strip -o "target/cuda/$2" "$1"
+    xz --force --keep -6 "target/cuda/$2"
+    ls -l "target/cuda/$2" "target/cuda/$2.xz"
+}
+
+pack target/cuda/release/tamis tamis
+if [ -n "$programs" ]; then
+    # With tamis, so that the features of all crates are those of the build above.
+    both=(--release -p tamis -p tamis-embed --no-default-features --features "$features")
+    cargo build "${both[@]}" --example gpu_speed
+    pack target/cuda/release/examples/gpu_speed gpu_speed
+    tests=$(cargo test "${both[@]}" --lib --no-run --message-format json | python3 -c '
+import json, sys
+for message in map(json.loads, sys.stdin):
+    if message.get("executable") and message["target"]["name"] == "tamis_embed":
+        print(message["executable"])')
+    pack "$tests" gpu_tests
 fi
-strip -o target/cuda/tamis "$binary"
-xz --force --keep -6 target/cuda/tamis
-ls -l "$binary" target/cuda/tamis target/cuda/tamis.xz

@@ -6,9 +6,7 @@
 # Needs neither cargo nor NVIDIA's compiler there, but this checkout and what was built elsewhere, as it is or by xz:
 #   PROGRAMS  examples/gpu_speed of crate tamis-embed, built with the feature `cuda`
 #   TESTS     the unit tests of the same crate and feature, where every operation runs on the GPU
-# Both are built in the environment that scripts/build-cuda.sh makes, and stripped:
-#   cargo build --release -p tamis-embed --features cuda --example gpu_speed
-#   cargo test --release -p tamis-embed --features cuda --lib --no-run
+# scripts/build-cuda.sh --programs builds both: target/cuda/gpu_speed.xz and target/cuda/gpu_tests.xz.
 #
 # The tests run first; then vectors of whole models are compared with the CPU's, and a table says how many there are in a
 # second: beside the rate of a large matrix product in the same run, and beside sentence-transformers and timm where
@@ -16,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader; then
