@@ -32,7 +32,8 @@ fn main() {
         let input = match task {
             "full" => Some(spec(Filter::Bicubic)),
             "bilinear" => Some(spec(Filter::Bilinear)),
-            _ => None,
+            "fingerprints" => None,
+            other => panic!("unknown task `{other}`"),
         };
         for file in files.iter() {
             black_box(decoder.decode(black_box(file), input.as_ref()).unwrap());

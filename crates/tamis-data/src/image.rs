@@ -32,10 +32,8 @@
 //!   first). A center crop keeps what torchvision's `Resize` and `CenterCrop` keep.
 //!
 //! # Time and memory
-//! Time grows with the number of pixels. Of a JPEG of 500 x 375 pixels, decoding takes 46 %, the model's input (224 x 224,
-//! bicubic) 15 %, the perceptual hashes 11 %, the thumbnail 10 %, the hash of the pixels 6 %, the rest the grey picture and
-//! memory; `scripts/bench.sh engine images` compares the whole with what other libraries take for decoding and scaling
-//! alone. Inner loops use AVX2 where the machine has it, with the same results everywhere. What a picture leaves (buffers,
+//! Time grows with the number of pixels. `scripts/bench.sh engine images` says how much of a picture the model's input takes,
+//! and compares the whole with what other libraries take for decoding and scaling alone. Inner loops use AVX2 where the machine has it, with the same results everywhere. What a picture leaves (buffers,
 //! and the weights of its size) serves the next one, so pictures of one size are cheaper than pictures of many.
 //!
 //! Pictures above 16 million pixels are decoded one at a time by each [`Decoder`], so that
@@ -58,7 +56,6 @@ mod resize;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tamis_core::{ColorMode, Digest, ImageFacts, InputSpec, Pixels};
@@ -175,21 +172,51 @@ impl Decoder {
         let outline = read::check_outline(kind, bytes)?;
         // A size that only the decoder finds belongs to a file that is damaged.
         let n_pixels = dimensions(bytes).map_or(0, |(width, height)| u64::from(width) * u64::from(height));
-        let guard = (n_pixels > LARGE_PIXELS).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        let _guard = (n_pixels > LARGE_PIXELS).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        self.lend_workspace(|workspace| {
+            let image = read::upright(kind, bytes, outline.exif, &mut workspace.pixels)?;
+            let mode = flat::mode(&image)?;
+            let pixels = flat::digest(&image, mode);
+            let what = if kind == Kind::Tiff { "pages" } else { "frames" };
+            let note = (outline.frames > 1).then(|| format!("the first of {} {what}", outline.frames));
+            let flat = flat::flatten(image);
+            let decoded = derive(&flat, Source { mode, format: kind.id(), note, pixels }, input, workspace);
+            if kind == Kind::Jpeg {
+                workspace.pixels = flat.values.into_owned();
+            }
+            decoded
+        })
+    }
+
+    /// Computes everything from pixels that stand in a table, e.g. digits of MNIST.
+    ///
+    /// # Errors
+    /// When there are not as many values as the size wants, the size is none or too large, or there are not 1 or 3 channels.
+    pub fn raw(&self, raw: &RawImage<'_>, input: Option<&InputSpec>) -> Result<Decoded, String> {
+        read::check_size(raw.width, raw.height)?;
+        let (channels, mode) = match raw.channels {
+            1 => (Channels::Grey, ColorMode::L),
+            3 => (Channels::Rgb, ColorMode::Rgb),
+            other => return Err(format!("{other} channels, expected 1 or 3")),
+        };
+        let expected = u64::from(raw.width) * u64::from(raw.height) * u64::from(raw.channels);
+        if raw.values.len() as u64 != expected {
+            let RawImage { width, height, channels, values } = raw;
+            return Err(format!("{} values, expected {expected} ({width} x {height} x {channels})", values.len()));
+        }
+        let pixels = flat::digest_of_bytes(raw.width, raw.height, mode, raw.values);
+        let flat = Flat { width: raw.width, height: raw.height, channels, values: Cow::Borrowed(raw.values) };
+        let source = Source { mode, format: RAW, note: None, pixels };
+        self.lend_workspace(|workspace| derive(&flat, source, input, workspace))
+    }
+
+    /// Lends memory to `make`, and keeps it for the next picture, less what a large one has left.
+    fn lend_workspace<T>(&self, make: impl FnOnce(&mut Workspace) -> T) -> T {
         let mut workspace = self.idle().pop().unwrap_or_default();
-        let image = read::upright(kind, bytes, outline.exif, mem::take(&mut workspace.pixels))?;
-        let mode = flat::mode(&image)?;
-        let pixels = flat::digest(&image, mode);
-        let what = if kind == Kind::Tiff { "pages" } else { "frames" };
-        let note = (outline.frames > 1).then(|| format!("the first of {} {what}", outline.frames));
-        let flat = flat::flatten(image);
-        let source = Source { mode, format: kind.id(), note, pixels };
-        let decoded = derive(&flat, source, input, &mut workspace);
-        workspace.pixels = flat.values.into_owned();
+        let made = make(&mut workspace);
         workspace.forget();
         self.idle().push(workspace);
-        drop(guard);
-        decoded
+        made
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Workspace>> {
@@ -205,29 +232,11 @@ impl Workspace {
                 *buffer = Vec::new();
             }
         }
+        if self.hasher.n_bytes() > KEPT_BYTES {
+            self.hasher = Hasher::default();
+        }
         self.reducer.forget(KEPT_BYTES);
     }
-}
-
-/// Computes everything from pixels that stand in a table, e.g. digits of MNIST.
-///
-/// # Errors
-/// When there are not as many values as the size wants, the size is none or too large, or there are not 1 or 3 channels.
-pub fn of_raw(raw: &RawImage<'_>, input: Option<&InputSpec>) -> Result<Decoded, String> {
-    read::check_size(raw.width, raw.height)?;
-    let (channels, mode) = match raw.channels {
-        1 => (Channels::Grey, ColorMode::L),
-        3 => (Channels::Rgb, ColorMode::Rgb),
-        other => return Err(format!("{other} channels, expected 1 or 3")),
-    };
-    let expected = u64::from(raw.width) * u64::from(raw.height) * u64::from(raw.channels);
-    if raw.values.len() as u64 != expected {
-        let RawImage { width, height, channels, values } = raw;
-        return Err(format!("{} values, expected {expected} ({width} x {height} x {channels})", values.len()));
-    }
-    let pixels = flat::digest_of_bytes(raw.width, raw.height, mode, raw.values);
-    let flat = Flat { width: raw.width, height: raw.height, channels, values: Cow::Borrowed(raw.values) };
-    derive(&flat, Source { mode, format: RAW, note: None, pixels }, input, &mut Workspace::default())
 }
 
 /// What is known of a picture before it is flat.
@@ -269,4 +278,27 @@ fn derive(
 fn code(mode: ColorMode) -> u8 {
     // There are fewer than 256 modes, and all of them are in the list.
     ColorMode::ALL.iter().position(|it| *it == mode).unwrap_or(usize::from(u8::MAX)) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use tamis_core::{Filter, Fit};
+
+    use super::*;
+
+    #[test]
+    fn little_is_kept_of_a_picture_however_long_it_is() {
+        let decoder = Decoder::new();
+        let (values, spec) = (vec![7; 12_000_000], InputSpec { side: 64, fit: Fit::Stretch, filter: Filter::Bicubic });
+        for (width, height) in [(4_000_000, 1), (1, 4_000_000)] {
+            let raw = RawImage { width, height, channels: 3, values: &values };
+            decoder.raw(&raw, Some(&spec)).unwrap();
+            let mut idle = decoder.idle();
+            let Workspace { pixels, grey, hasher, reducer } = &mut idle[0];
+            for (what, n) in [("pixels", pixels.capacity()), ("grey", grey.capacity()), ("weights", hasher.n_bytes())] {
+                assert!(n <= KEPT_BYTES, "{what} of {width} x {height}: {n} bytes");
+            }
+            assert!(reducer.n_bytes() <= KEPT_BYTES, "{width} x {height}: {} bytes", reducer.n_bytes());
+        }
+    }
 }

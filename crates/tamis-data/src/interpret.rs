@@ -8,7 +8,7 @@ use tamis_core::{Digest, InputSpec, text as normalize};
 use crate::chat;
 use crate::columns::Plan;
 use crate::identity;
-use crate::image::{self, Decoded, Decoder};
+use crate::image::{Decoded, Decoder};
 use crate::metadata::Cells;
 use crate::row::{Cell, Decode, Picture, Row, Text};
 use crate::stream;
@@ -126,7 +126,7 @@ impl Interpreter<'_> {
         }
         let decoded = match &picture {
             Picture::File(file) => self.decoder.decode(file, self.images.input),
-            Picture::Raw(raw) => image::of_raw(&raw.lent(), self.images.input),
+            Picture::Raw(raw) => self.decoder.raw(&raw.lent(), self.images.input),
         };
         Ok(Content::Image { bytes, decoded: Some(Box::new(decoded?)) })
     }

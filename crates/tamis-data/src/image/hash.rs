@@ -53,6 +53,12 @@ impl Default for Hasher {
 }
 
 impl Hasher {
+    /// Bytes that are kept.
+    pub(super) fn n_bytes(&self) -> usize {
+        let kernels = self.across.iter().chain(&self.down).map(Kernels::n_bytes).sum::<usize>();
+        kernels + self.wide.capacity() * size_of::<i16>()
+    }
+
     /// Hashes a grey picture; bits stand row by row, top left first, most significant bit first.
     pub(super) fn hashes(&mut self, grey: &[u8], width: u32, height: u32) -> Hashes {
         let (width, height) = (width as usize, height as usize);
@@ -252,6 +258,13 @@ impl Kernels {
         Self { from: 0, to, list: Vec::new(), shift: 0, below: [0; TRANSFORM_SIDE], above: [0; TRANSFORM_SIDE] }
     }
 
+    /// Bytes of the weights.
+    fn n_bytes(&self) -> usize {
+        let of_one =
+            |it: &Kernel| it.weights.capacity() * size_of::<i32>() + it.coarse.capacity() * size_of::<Weights>();
+        self.list.iter().map(of_one).sum()
+    }
+
     /// Makes the weights, unless they are there.
     fn prepare(&mut self, from: usize) {
         if self.from == from {
@@ -267,6 +280,7 @@ impl Kernels {
         for (kernel, (below, above)) in self.list.iter_mut().zip(self.below.iter_mut().zip(&mut self.above)) {
             let Kernel { start: _, weights, coarse } = kernel;
             (*below, *above) = (0, 0);
+            coarse.reserve_exact(weights.len().div_ceil(LANES));
             for weights in weights.chunks(LANES) {
                 let mut lanes = [0; LANES];
                 for (lane, weight) in lanes.iter_mut().zip(weights) {

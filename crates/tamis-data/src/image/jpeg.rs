@@ -1,50 +1,59 @@
-//! JPEG files that are as they should be, by the decoder that `image` uses, called directly.
+//! JPEG files by the decoder that `image` uses (zune-jpeg), called directly.
 //!
-//! Through `image` a file is copied, its header is read two or three times, and the pixels get new memory each time. The
-//! decoder itself (zune-jpeg) takes about half of the time that is left of a whole picture, most of it for its Huffman
-//! codes; libjpeg-turbo would be about as fast, and is C. To decode at a smaller scale does not pay: the hash of the pixels
-//! needs all of them, and what could be left out, transform and colors, is less than a third of decoding.
+//! Through `image` a file is copied, its header is read two or three times, and the pixels get new memory each time. To
+//! decode at a smaller scale would not do: the hash of the pixels needs all of them.
+
+use std::mem;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZSeekFrom};
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::kind::Kind;
 use super::read;
 
-/// Decodes a file with the options of `image`; the pixels are written to `buffer`, whatever is in it.
+/// Decodes a file with the options of `image`; the pixels are written to the memory of `buffer`, whatever is in it.
 ///
-/// `None` where anything is wrong or unusual: the way of all other formats then says what, or copes with it.
-pub(super) fn upright(bytes: &[u8], mut buffer: Vec<u8>) -> Option<DynamicImage> {
+/// # Errors
+/// Says what is wrong with the file and what was expected.
+pub(super) fn upright(bytes: &[u8], buffer: &mut Vec<u8>) -> Result<DynamicImage, String> {
     let options = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
-    let decoder_of = |color| {
-        let mut decoder =
-            JpegDecoder::new_with_options(Source { bytes, at: 0 }, options.jpeg_set_out_colorspace(color));
-        decoder.decode_headers().ok().map(|()| decoder)
-    };
-    let mut decoder = decoder_of(ColorSpace::RGB)?;
-    // The decoder chooses its conversion while it reads the header.
-    let is_grey = decoder.input_colorspace()? == ColorSpace::Luma;
+    let mut decoder = JpegDecoder::new_with_options(Source { bytes, at: 0 }, options);
+    decoder.decode_headers().map_err(reason)?;
+    let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     if is_grey {
-        decoder = decoder_of(ColorSpace::Luma)?;
+        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
     }
-    let (width, height) = decoder.dimensions()?;
-    let (width, height) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
-    read::check_size(width, height).ok()?;
+    let unknown = || read::damaged(Kind::Jpeg, "no size");
+    let (width, height) = decoder.dimensions().ok_or_else(unknown)?;
+    let side = |n: usize| u32::try_from(n).map_err(|_| unknown());
+    let (width, height) = (side(width)?, side(height)?);
+    read::check_size(width, height)?;
     // A file may end its pixels early without an error: what it does not fill is 0, and not of the picture before.
     buffer.clear();
-    buffer.resize(decoder.output_buffer_size()?, 0);
+    buffer.resize(decoder.output_buffer_size().ok_or_else(unknown)?, 0);
     let orientation = decoder.exif().and_then(|it| read::orientation_of(it)).unwrap_or(Orientation::NoTransforms);
-    decoder.decode_into(&mut buffer).ok()?;
-    let mut image = if is_grey {
-        DynamicImage::ImageLuma8(GrayImage::from_raw(width, height, buffer)?)
+    decoder.decode_into(buffer).map_err(reason)?;
+    let pixels = mem::take(buffer);
+    let image = if is_grey {
+        GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
     } else {
-        DynamicImage::ImageRgb8(RgbImage::from_raw(width, height, buffer)?)
+        RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
     };
+    let mut image = image.expect("because the decoder said how many bytes there are");
     image.apply_orientation(orientation);
-    Some(image)
+    Ok(image)
+}
+
+fn reason(error: DecodeErrors) -> String {
+    match error {
+        DecodeErrors::Unsupported(scheme) => read::unsupported(Kind::Jpeg, format!("{scheme:?}")),
+        error => read::damaged(Kind::Jpeg, error.to_string()),
+    }
 }
 
 /// A file in memory, as the decoder's own `ZCursor` reads it, but for its copies of as many bytes as there are: the decoder
@@ -65,9 +74,9 @@ impl Source<'_> {
 impl ZByteReaderTrait for Source<'_> {
     #[inline(always)]
     fn read_byte_no_error(&mut self) -> u8 {
-        let byte = self.bytes.get(self.at).copied().unwrap_or_default();
+        let Some(byte) = self.bytes.get(self.at) else { return 0 };
         self.at += 1;
-        byte
+        *byte
     }
 
     #[inline(always)]
@@ -134,6 +143,9 @@ mod tests {
     use image::{ImageFormat, ImageReader};
     use proptest::prelude::*;
 
+    use image::ImageDecoder as _;
+    use zune_jpeg::zune_core::bytestream::ZCursor;
+
     use super::*;
 
     /// A file of a picture of that size.
@@ -157,28 +169,59 @@ mod tests {
             let bytes = file(width, height, is_grey);
             let expected = by_image(&bytes);
             assert!(expected.is_some(), "{width} x {height}");
-            assert_eq!(upright(&bytes, vec![77; 10_000]), expected, "{width} x {height}");
+            assert_eq!(upright(&bytes, &mut vec![77; 10_000]).ok(), expected, "{width} x {height}");
         }
     }
 
+    /// Files that `image` cannot write: progressive, with colors at half the resolution, with restart marks, of four inks, turned.
     #[test]
-    fn a_source_reads_as_a_cursor_does() {
-        let mut source = Source { bytes: b"abcdef", at: 0 };
-        let mut four = [0; 4];
-        source.read_exact_bytes(&mut four).unwrap();
-        assert_eq!(&four, b"abcd");
-        assert!(source.read_exact_bytes(&mut four).is_err());
-        assert_eq!((source.read_bytes(&mut four).unwrap(), &four[..2]), (2, b"ef".as_slice()));
-        assert_eq!((source.is_eof().unwrap(), source.read_byte_no_error(), source.at), (true, 0, 7));
-        assert_eq!(source.z_seek(ZSeekFrom::Current(-4)).unwrap(), 3);
-        assert_eq!((source.read_byte_no_error(), source.is_eof().unwrap()), (b'd', false));
-        assert!(source.z_seek(ZSeekFrom::Current(-9)).is_err());
-        let mut rest = Vec::new();
-        assert_eq!((source.read_remaining(&mut rest).unwrap(), rest.as_slice()), (2, b"ef".as_slice()));
+    fn files_of_other_writers_give_the_pixels_of_image() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/images");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut n_files = 0;
+        for path in paths.filter(|path| path.extension().is_some_and(|it| it == "jpg")) {
+            let bytes = std::fs::read(&path).unwrap();
+            let mut decoder = ImageReader::with_format(Cursor::new(&bytes), ImageFormat::Jpeg).into_decoder().unwrap();
+            let orientation = decoder.orientation().unwrap();
+            let mut expected = DynamicImage::from_decoder(decoder).unwrap();
+            expected.apply_orientation(orientation);
+            assert_eq!(upright(&bytes, &mut vec![77; 10_000]), Ok(expected), "{}", path.display());
+            n_files += 1;
+        }
+        assert!(n_files >= 9, "{n_files} files");
+    }
+
+    /// What one step of reading gave.
+    fn step(source: &mut impl ZByteReaderTrait, step: u8, n: usize) -> (Option<u64>, Vec<u8>) {
+        let mut buffer = vec![0; n];
+        let found = match step {
+            0 => source.read_exact_bytes(&mut buffer).ok().map(|()| 0),
+            1 => source.peek_exact_bytes(&mut buffer).ok().map(|()| 0),
+            2 => source.read_bytes(&mut buffer).ok().map(|n| n as u64),
+            3 => source.peek_bytes(&mut buffer).ok().map(|n| n as u64),
+            4 => source.z_seek(ZSeekFrom::Start(n as u64)).ok(),
+            5 => source.z_seek(ZSeekFrom::Current(2 - n as i64)).ok(),
+            6 => Some(source.read_byte_no_error().into()),
+            _ => source.read_remaining(&mut buffer).ok().map(|n| n as u64),
+        };
+        if found.is_none() {
+            buffer.clear();
+        }
+        (found, buffer)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn a_source_reads_as_a_cursor_does(steps in proptest::collection::vec((0_u8..8, 0_usize..5), 0..20)) {
+            let bytes = b"abcdefgh";
+            let (mut source, mut cursor) = (Source { bytes, at: 0 }, ZCursor::new(bytes));
+            for (kind, n) in steps {
+                prop_assert_eq!(step(&mut source, kind, n), step(&mut cursor, kind, n), "step {} of {}", kind, n);
+                prop_assert_eq!(source.is_eof().unwrap(), cursor.is_eof().unwrap());
+            }
+        }
 
         /// Of damaged files too: the decoder must see the same bytes as behind `image`.
         #[test]
@@ -196,10 +239,10 @@ mod tests {
                 bytes.truncate(usize::from(keep) % bytes.len());
             }
             let expected = std::panic::catch_unwind(|| by_image(&bytes));
-            let found = std::panic::catch_unwind(|| upright(&bytes, vec![1; 5000]));
-            if let (Ok(Some(found)), Ok(expected)) = (found, expected) {
+            let found = std::panic::catch_unwind(|| upright(&bytes, &mut vec![1; 5000]).ok());
+            if let (Ok(found), Ok(expected)) = (found, expected) {
                 // A damaged byte may make an orientation, which `by_image` does not apply; there is no EXIF in these files.
-                prop_assert_eq!(Some(found), expected);
+                prop_assert_eq!(found, expected);
             }
         }
     }

@@ -67,13 +67,16 @@ pub(super) fn check_outline(kind: Kind, bytes: &[u8]) -> Result<Outline<'_>, Str
     Ok(outline)
 }
 
-/// Decodes the first frame, upright. The pixels of a JPEG are written to `buffer`, whatever is in it.
-pub(super) fn upright(kind: Kind, bytes: &[u8], exif: Option<&[u8]>, buffer: Vec<u8>) -> Result<DynamicImage, String> {
-    let step = move || {
-        if kind == Kind::Jpeg
-            && let Some(image) = jpeg::upright(bytes, buffer)
-        {
-            return Ok(image);
+/// Decodes the first frame, upright. The pixels of a JPEG are written to the memory of `buffer`, whatever is in it.
+pub(super) fn upright(
+    kind: Kind,
+    bytes: &[u8],
+    exif: Option<&[u8]>,
+    buffer: &mut Vec<u8>,
+) -> Result<DynamicImage, String> {
+    let step = || {
+        if kind == Kind::Jpeg {
+            return jpeg::upright(bytes, buffer);
         }
         let format = image_format(kind);
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -139,12 +142,7 @@ fn without_idle_alpha(image: DynamicImage) -> DynamicImage {
 
 fn reason(kind: Kind, error: &ImageError) -> String {
     match error {
-        ImageError::Unsupported(_) => {
-            format!(
-                "{kind} of a kind that is not read ({}), expected 8- or 16-bit grey or RGB",
-                short(&error.to_string())
-            )
-        }
+        ImageError::Unsupported(_) => unsupported(kind, error.to_string()),
         ImageError::Limits(limit) if matches!(limit.kind(), LimitErrorKind::InsufficientMemory) => {
             format!("{kind} that needs more memory than its size allows, expected at most 1 GiB")
         }
@@ -155,7 +153,11 @@ fn reason(kind: Kind, error: &ImageError) -> String {
     }
 }
 
-fn damaged(kind: Kind, message: impl AsRef<str>) -> String {
+pub(super) fn unsupported(kind: Kind, message: impl AsRef<str>) -> String {
+    format!("{kind} of a kind that is not read ({}), expected 8- or 16-bit grey or RGB", short(message.as_ref()))
+}
+
+pub(super) fn damaged(kind: Kind, message: impl AsRef<str>) -> String {
     format!("damaged {kind} ({}), expected a whole file", short(message.as_ref()))
 }
 

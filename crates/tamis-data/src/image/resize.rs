@@ -97,13 +97,18 @@ impl Reducer {
         Ok(Pixels { width: spec.side, height: spec.side, rgb })
     }
 
-    /// Frees what a picture left where it is more than `most` bytes.
-    pub(super) fn forget(&mut self, most: usize) {
+    /// Bytes that are kept.
+    pub(super) fn n_bytes(&self) -> usize {
         #[cfg(target_arch = "x86_64")]
         let across = self.across.n_bytes();
         #[cfg(not(target_arch = "x86_64"))]
         let across = 0;
-        if self.resizer.size_of_internal_buffers() + self.between.capacity() + across > most {
+        self.resizer.size_of_internal_buffers() + self.between.capacity() + across
+    }
+
+    /// Frees what a picture left where it is more than `most` bytes.
+    pub(super) fn forget(&mut self, most: usize) {
+        if self.n_bytes() > most {
             *self = Self::default();
         }
     }

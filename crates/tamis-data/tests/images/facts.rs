@@ -2,7 +2,7 @@
 
 use image::{DynamicImage, GrayImage, ImageFormat, RgbaImage};
 use tamis_core::ColorMode;
-use tamis_data::image::{Kind, RawImage, dimensions, grey_of, kind, of_raw, thumbnail_of};
+use tamis_data::image::{Decoder, Kind, RawImage, dimensions, grey_of, kind, thumbnail_of};
 
 use crate::common::{colorful, decode, encode, fixture};
 
@@ -112,7 +112,7 @@ fn packing_does_not_change_the_pixels() {
     }
     let rgb = image.to_rgb8();
     let raw = RawImage { width: 19, height: 13, channels: 3, values: rgb.as_raw() };
-    let decoded = of_raw(&raw, None).unwrap();
+    let decoded = Decoder::new().raw(&raw, None).unwrap();
     assert_eq!((decoded.pixels, decoded.facts.format), (expected.pixels, "raw"));
     assert_eq!(decoded.thumbnail, expected.thumbnail);
 }
@@ -131,11 +131,13 @@ fn hidden_colors_count_for_identity_and_for_nothing_else() {
 
 #[test]
 fn tables_must_fill_their_size() {
-    let of = |channels, values: &[u8]| of_raw(&RawImage { width: 2, height: 2, channels, values }, None).unwrap_err();
+    let of = |channels, values: &[u8]| {
+        Decoder::new().raw(&RawImage { width: 2, height: 2, channels, values }, None).unwrap_err()
+    };
     assert_eq!(of(1, &[0; 5]), "5 values, expected 4 (2 x 2 x 1)");
     assert_eq!(of(4, &[0; 16]), "4 channels, expected 1 or 3");
     let none = RawImage { width: 0, height: 2, channels: 1, values: &[] };
-    assert_eq!(of_raw(&none, None).unwrap_err(), "declares 0 x 2 pixels, expected at least 1 x 1");
+    assert_eq!(Decoder::new().raw(&none, None).unwrap_err(), "declares 0 x 2 pixels, expected at least 1 x 1");
 }
 
 #[test]
