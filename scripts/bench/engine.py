@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "acceptance"))
 
 from common import Unavailable, call  # noqa: E402
+from process import Process
 
 REQUIREMENTS = [
     "torch==2.15.0",
@@ -54,29 +55,21 @@ MANY_SCRIPTS = (
 
 
 class Engine:
-    """A process that does its work once for every line on its stdin."""
+    """A contestant: a process that does its work once for every line and answers by JSON."""
 
     def __init__(self, name, command):
         self.name = name
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = Process(command)
 
     def ask(self, line):
         """Answers with what the process printed, and the CPU seconds it took."""
-        before = self.cpu_seconds()
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        answer, seconds = self.process.ask(line)
         if not answer:
             raise Unavailable(f"{self.name} ended before it answered")
-        return json.loads(answer), self.cpu_seconds() - before
-
-    def cpu_seconds(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return json.loads(answer), seconds
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.close()
 
 
 @dataclass
@@ -287,6 +280,7 @@ def images(args):
     print("\n## JPEG to 224 x 224 pixels", flush=True)
     command = [str(venv(args.data)), str(ROOT / "scripts/bench/images.py"), str(args.data / "bench-images")]
     command += ["--data", str(args.data), "--rounds", str(args.rounds)]
+    command += ["--example", str(args.examples / "decode_speed")]
     if args.simd_python:
         command += ["--simd-python", args.simd_python]
     subprocess.run(command + ["--only", "small"] * args.quick, check=True)

@@ -2,13 +2,14 @@
 
 Called by scripts/bench/engine.py, or by hand in a Python that has Pillow, and OpenCV and ImageHash if they are to take part:
 
-    images.py FOLDER [--data DIR] [--rounds N] [--simd-python PATH] [--only small|large]
+    images.py FOLDER [--data DIR] [--rounds N] [--simd-python PATH] [--only small|sizes|large] [--example PATH]
 
-Makes two sets of photographs (photographs.py) in FOLDER unless they are there, as JPEG of quality 85 with colors at half
-the resolution: `small`, 200 of 500 x 375 pixels, and `large`, 12 of 2 to 12 million pixels at their own size. Each
+Makes sets of photographs (photographs.py) in FOLDER unless they are there, as JPEG of quality 85 with colors at half the
+resolution: `small`, 200 of 500 x 375 pixels; `sizes`, 200 of 450 to 550 x 340 to 410, lying and standing, each of another
+size; and `large`, 12 of 2 to 12 million pixels at their own size. Each
 contestant is a process with one thread that has all files in memory and is asked for one pass over a set at a time, in
 turn with the others, at least seven times. Printed are the medians of pictures per second of the process's CPU time, user
-and system, and of the ratio to Pillow's bicubic pass of the same round, so that a load on the machine, which slows
+and system, and of the ratio to the bicubic passes of Pillow and Pillow-SIMD of the same round, so that a load on the machine, which slows
 neighbors in time alike, falls out of the ratio.
 
     tamis                 decode, hash of the pixels, perceptual hashes, grey picture, thumbnail, input of 224 x 224 (bicubic)
@@ -31,10 +32,12 @@ import io
 import itertools
 import json
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
-import time
+
+from process import Process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -46,7 +49,7 @@ LARGE_PIXELS = range(2_000_000, 12_000_001)
 QUALITY = 85
 HALF_COLORS = 2
 """What Pillow calls subsampling 4:2:0."""
-REFERENCE = "pillow"
+REFERENCES = ["pillow", "pillow-simd"]
 
 
 # Pictures
@@ -55,21 +58,34 @@ REFERENCE = "pillow"
 def write_jpegs(folder, name, pictures):
     """Writes pictures as JPEG files into a new folder of that name."""
     partial = folder / f"{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for number, picture in enumerate(pictures):
         picture.save(partial / f"{number:03}.jpg", quality=QUALITY, subsampling=HALF_COLORS)
     partial.rename(folder / name)
 
 
-def small(folder, data):
-    """Yields the middle of photographs that are large enough, scaled to one size."""
+def one_size(_):
+    return SMALL_SIZE
+
+
+def many_sizes(number):
+    """Another size for each of some hundred pictures, lying and standing, with about as many pixels."""
+    size = (SMALL_SIZE[0] - 50 + 37 * number % 101, SMALL_SIZE[1] - 35 + 53 * number % 71)
+    return size[::-1] if number % 2 else size
+
+
+def small(folder, data, size_of):
+    """Yields the middle of photographs that are large enough, scaled to a size by their number."""
     from PIL import Image, ImageOps
     from photographs import write_photographs
 
+    number = 0
     for path in write_photographs(folder / "photographs", data):
         picture = Image.open(path)
         if all(side >= least for side, least in zip(picture.size, SMALL_SIZE)):
-            yield ImageOps.fit(picture, SMALL_SIZE, Image.Resampling.LANCZOS)
+            yield ImageOps.fit(picture, size_of(number), Image.Resampling.LANCZOS)
+            number += 1
 
 
 def large(data):
@@ -87,6 +103,14 @@ def large(data):
         yield Image.open(io.BytesIO(found[number * len(found) // N_LARGE][2])).convert("RGB")
 
 
+# Each with what yields its pictures.
+SETS = {
+    "small": lambda folder, data: itertools.islice(small(folder, data, one_size), N_SMALL),
+    "sizes": lambda folder, data: itertools.islice(small(folder, data, many_sizes), N_SMALL),
+    "large": lambda _, data: large(data),
+}
+
+
 # Contestants
 
 
@@ -95,7 +119,9 @@ def pillow(resampling, fingerprints=False):
     from PIL import Image
 
     def scale(content):
-        picture = Image.open(io.BytesIO(content)).convert("RGB")
+        picture = Image.open(io.BytesIO(content))
+        # Without a copy of what is RGB already.
+        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
         picture.resize((SIDE, SIDE), resampling).tobytes()
         return picture
 
@@ -167,34 +193,20 @@ class Contestant:
 
     def __init__(self, task, command):
         self.task = task
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        # The CPU clock of a process, as clock_getcpuclockid() makes its number.
-        self.clock = ~self.process.pid << 3 | 2
+        self.process = Process(command)
 
     def seconds(self, folder):
         """Returns CPU seconds per picture of one pass; None where a package is missing."""
-        start = time.clock_gettime(self.clock)
-        self.process.stdin.write(f"{self.task} {folder}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        answer, seconds = self.process.ask(f"{self.task} {folder}")
         if answer.startswith("missing"):
             return None
         if not answer:
-            sys.exit(f"{self.task} in {self.process.args[0]} ended with {self.process.wait()}")
-        return (time.clock_gettime(self.clock) - start) / int(answer)
+            sys.exit(f"{self.task} ended with {self.process.close()}")
+        return seconds / int(answer)
 
 
-def contestants(simd_python):
+def contestants(example, simd_python):
     """Returns all contestants by name."""
-    build = ["cargo", "build", "--release", "--workspace", "--example", "decode_speed"]
-    messages = subprocess.run(
-        [*build, "--message-format", "json"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    [example] = {
-        message["executable"]
-        for message in map(json.loads, messages.splitlines())
-        if message.get("executable") and message["target"]["name"] == "decode_speed"
-    }
     found = {
         "tamis": Contestant("full", [example]),
         "tamis-bilinear": Contestant("bilinear", [example]),
@@ -207,6 +219,13 @@ def contestants(simd_python):
     return found
 
 
+def built():
+    """Builds the example, and returns its path."""
+    build = ["cargo", "build", "--release", "--workspace", "--example", "decode_speed"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    return ROOT / "target" / "release" / "examples" / "decode_speed"
+
+
 # Measuring
 
 
@@ -217,11 +236,14 @@ def measure(found, folder, rounds):
         for name, taken in seconds.items():
             taken.append(found[name].seconds(folder))
     print(f"\n{folder.name}: {len(list(folder.iterdir()))} pictures, {rounds} rounds\n")
-    print("| contestant | pictures per CPU-second | least | most | faster than pillow by |\n|---|---|---|---|---|")
+    references = [name for name in REFERENCES if name in seconds]
+    print("| contestant | pictures per CPU-second | least | most |" + "".join(f" by {it} |" for it in references))
+    print("|---" * (4 + len(references)) + "|")
     for name, taken in seconds.items():
         rates = [1 / it for it in taken]
-        ratio = statistics.median(theirs / ours for theirs, ours in zip(seconds[REFERENCE], taken))
-        print(f"| {name} | {statistics.median(rates):.1f} | {min(rates):.1f} | {max(rates):.1f} | {ratio:.2f} |", flush=True)
+        ratios = [statistics.median(theirs / ours for theirs, ours in zip(seconds[it], taken)) for it in references]
+        cells = [f"{it:.1f}" for it in (statistics.median(rates), min(rates), max(rates))] + [f"{it:.2f}" for it in ratios]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def main():
@@ -230,19 +252,20 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "acceptance-data", help="folder for downloads")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--simd-python", help="Python that has pillow-simd in the place of Pillow")
-    parser.add_argument("--only", choices=["small", "large"], action="append", help="sets that are measured; default both")
+    parser.add_argument("--only", choices=SETS, action="append", help="sets that are measured; default all")
+    parser.add_argument("--example", type=pathlib.Path, help="the example decode_speed, instead of building it")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
         serve()
         return
+    if args.folder is None:
+        parser.error("FOLDER is needed")
     folder = args.folder.resolve()
-    if not (folder / "small").exists():
-        write_jpegs(folder, "small", itertools.islice(small(folder, args.data), N_SMALL))
-    if not (folder / "large").exists():
-        write_jpegs(folder, "large", large(args.data))
-    found = contestants(args.simd_python)
-    for name in args.only or ["small", "large"]:
+    found = contestants(args.example or built(), args.simd_python)
+    for name in args.only or SETS:
+        if not (folder / name).exists():
+            write_jpegs(folder, name, SETS[name](folder, args.data))
         measure(found, folder / name, args.rounds)
 
 
