@@ -66,6 +66,9 @@ impl Server {
     }
 }
 
+/// How a file begins that the hub promises to be another one.
+const DAMAGED: &[u8] = b"damaged";
+
 /// Answers one request as the hub does.
 fn answer(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, requests: &Mutex<Vec<String>>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
@@ -77,6 +80,7 @@ fn answer(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, requests: &M
     let file = path.strip_prefix(&format!("/org/name/resolve/{REVISION}/"));
     let info = ["main", REVISION].iter().any(|it| path == format!("/api/models/org/name/revision/{it}"));
     let (status, body, etag) = match file.and_then(|it| files.get(it)) {
+        Some(content) if content.starts_with(DAMAGED) => ("200 OK", content.clone(), sha256(b"as it should be")),
         Some(content) => ("200 OK", content.clone(), sha256(content)),
         None if info => {
             let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
@@ -146,6 +150,21 @@ fn a_pull_goes_on_where_it_was_and_refuses_what_is_not_what_was_pinned() {
     assert!(stderr.contains(" (the lock of the first pull)\n\nhint: "), "{stderr}");
     let requests = server.take_requests();
     assert!(!requests.iter().any(|it| it.contains("safetensors")), "the weights are there: {requests:?}");
+}
+
+#[test]
+fn a_file_that_is_damaged_on_its_way_is_removed_and_fetched_again() {
+    let (server, work) = (Server::start(), Workspace::new());
+    let config = server.files.lock().unwrap()["config.json"].clone();
+    server.set("config.json", DAMAGED);
+    let (status, _, stderr) = server.run(&work, &["models", "pull", "org/name", "--quiet"]);
+    assert_eq!(status, 3, "{stderr}");
+    let expected = "error: config.json of org/name was damaged on its way, or in the cache, and was removed\n\n\
+                    hint: pull the model again\n";
+    assert_eq!(stderr, expected);
+    assert!(!work.path(&format!("hub/models--org--name/snapshots/{REVISION}/config.json")).exists());
+    server.set("config.json", &config);
+    assert_eq!(server.run(&work, &["models", "pull", "org/name", "--quiet"]).0, 0);
 }
 
 #[test]

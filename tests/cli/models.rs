@@ -237,6 +237,17 @@ fn a_model_is_not_distilled_to_more_numbers_than_it_has() {
     let bert = fixtures().join("models/parity/bert").display().to_string();
     let run = Workspace::new().tamis(&["models", "distill", &bert, "--out", "small", "--dim", "33"]);
     assert!(run.stderr.contains("dim is 33, expected a number from 1 to 32"), "{}", run.stderr);
-    assert_ne!(run.status, 0);
+    assert_eq!(run.status, 2);
     assert!(run.files.is_empty());
+}
+
+#[test]
+fn distilling_refuses_models_for_images_and_folders_that_are_there() {
+    let run = Workspace::new().tamis(&["models", "distill", "mobilenet-v2", "--out", "small"]);
+    assert!(run.stderr.contains("`mobilenet-v2` is for images, expected one for texts"), "{}", run.stderr);
+    assert_eq!(run.status, 2);
+    let work = Workspace::with_support();
+    let run = work.tamis(&["models", "distill", "all-minilm-l6-v2", "--out", "."]);
+    assert!(run.stderr.contains(". is there already, expected a folder to be made"), "{}", run.stderr);
+    assert_eq!(run.status, 2);
 }

@@ -47,4 +47,4 @@ pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
 pub use image::{ColorMode, Filter, Fit, ImageFacts, InputSpec, Pixels};
 pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet, Star};
 pub use progress::{NoProgress, Progress, Task};
-pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime};
+pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, with_causes};

@@ -163,6 +163,18 @@ pub fn wilson_interval(hits: usize, total: usize) -> Option<(f64, f64)> {
     Some((low, high))
 }
 
+/// An error with its causes on one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

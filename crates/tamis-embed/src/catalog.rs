@@ -14,7 +14,8 @@ pub struct CatalogEntry {
 /// The entry called `name`, or the one whose repository on the hub is `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static CatalogEntry> {
-    CATALOG.iter().find(|it| it.id == name || it.manifest().hub_repo() == Some(name))
+    let is_repo = |it: &&CatalogEntry| name.contains('/') && it.manifest().hub_repo() == Some(name);
+    CATALOG.iter().find(|it| it.id == name).or_else(|| CATALOG.iter().find(is_repo))
 }
 
 impl CatalogEntry {

@@ -108,7 +108,7 @@ impl Device {
                 } else {
                     return Ok(Self::cpu());
                 };
-                Ok(gpu.unwrap_or_else(|error| Self { fallback: Some(reasons(&error)), ..Self::cpu() }))
+                Ok(gpu.unwrap_or_else(|error| Self { fallback: Some(tamis_core::with_causes(&error)), ..Self::cpu() }))
             }
         }
     }
@@ -146,17 +146,6 @@ impl Device {
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
     }
-}
-
-/// An error with all that caused it.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// What a driver must be for a device: empty where any will do.

@@ -10,7 +10,7 @@
 //! By the same probabilities, the mean of a text's tokens is then centered, without which all texts would be alike:
 //! what function words have in common is in every text.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -73,6 +73,12 @@ pub enum DistillError {
         /// What would be right.
         expected: String,
     },
+    /// Nothing is overwritten.
+    #[error("{path} is there already, expected a folder to be made")]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The result could not be written.
     #[error("cannot write {path}")]
     Write {
@@ -94,6 +100,9 @@ pub fn distill(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Distilled, DistillError> {
+    if out.exists() {
+        return Err(DistillError::Exists { path: out.to_owned() });
+    }
     let model = TextModel::load_on(files, device)?;
     let full = model.manifest().dim;
     if options.dim == 0 || full < options.dim || (options.int8 && !options.dim.is_multiple_of(GROUP)) {
@@ -101,7 +110,11 @@ pub fn distill(
         let expected = format!("a number from 1 to {full}{multiple}");
         return Err(DistillError::Dim { dim: options.dim, expected });
     }
-    let vocabulary = Vocabulary::of(tokens::read(files, &model.manifest().tokenizer)?);
+    let tokenizer = &model.manifest().tokenizer;
+    let vocabulary = Vocabulary::of(tokens::read(files, tokenizer)?);
+    let vocabulary = vocabulary.ok_or_else(|| {
+        files.malformed(tokenizer, "its post_processor does more than to put tokens before and after a text")
+    })?;
     let task = progress.begin("embedding the vocabulary", Some(vocabulary.n_ids as u64), "tokens");
     let vectors = embed_tokens(&model, &vocabulary, &*task)?;
     drop(task);
@@ -123,9 +136,8 @@ struct Vocabulary {
 
 impl Vocabulary {
     /// The tokens of `tokenizer` but for added ones, which are special, and places that BERT left free.
-    fn of(mut tokenizer: Tokenizer) -> Self {
-        // Files may ask for padding to a fixed length, which is no part of a text.
-        tokenizer.with_padding(None);
+    /// `None` where special tokens do not stand around a text alone.
+    fn of(tokenizer: Tokenizer) -> Option<Self> {
         let special: HashSet<u32> = tokenizer.get_added_tokens_decoder().keys().copied().collect();
         let vocabulary = tokenizer.get_vocab(false);
         let n_ids = vocabulary.values().chain(&special).max().map_or(0, |id| *id as usize + 1);
@@ -137,7 +149,7 @@ impl Vocabulary {
         tokens.sort_unstable();
         let mut tokens: Vec<u32> = tokens.into_iter().map(|(_, id)| id).collect();
         tokens.dedup();
-        Self { n_ids, tokens, around: special_tokens(&tokenizer) }
+        Some(Self { n_ids, tokens, around: tokens::around(&tokenizer)? })
     }
 }
 
@@ -160,16 +172,6 @@ impl Rarity {
             (Some(_), None) => Self::OtherCharacter,
             _ => Self::Word,
         }
-    }
-}
-
-/// What stands before and after the tokens of every text.
-fn special_tokens(tokenizer: &Tokenizer) -> (Vec<u32>, Vec<u32>) {
-    let ids = |special| tokenizer.encode("a", special).map(|it| it.get_ids().to_vec()).unwrap_or_default();
-    let (whole, bare) = (ids(true), ids(false));
-    match whole.windows(bare.len().max(1)).position(|it| it == bare) {
-        Some(start) => (whole[..start].to_vec(), whole[start + bare.len()..].to_vec()),
-        None => (Vec::new(), Vec::new()),
     }
 }
 
@@ -310,13 +312,13 @@ fn write(
 /// The weights as a file: `embeddings`, f32 or int8 with scales.
 fn safetensors(table: &Array2<f32>, int8: bool) -> Vec<u8> {
     let shape = vec![table.nrows(), table.ncols()];
-    let tensors: HashMap<&str, (Dtype, Vec<usize>, Vec<u8>)> = if int8 {
+    let tensors = if int8 {
         let (bytes, scales) = quantize(table);
         let groups = vec![table.nrows(), table.ncols() / GROUP];
-        HashMap::from([("embeddings", (Dtype::I8, shape, bytes)), ("embeddings.scale", (Dtype::F16, groups, scales))])
+        vec![("embeddings", (Dtype::I8, shape, bytes)), ("embeddings.scale", (Dtype::F16, groups, scales))]
     } else {
         let bytes = table.iter().flat_map(|x| x.to_le_bytes()).collect();
-        HashMap::from([("embeddings", (Dtype::F32, shape, bytes))])
+        vec![("embeddings", (Dtype::F32, shape, bytes))]
     };
     let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
         let view =
@@ -350,7 +352,7 @@ fn manifest(model: &TextModel, id: &str, options: DistillOptions) -> String {
     let languages: Vec<toml::Value> = input.languages.iter().map(|it| toml::Value::from(it.as_str())).collect();
     format!(
         "id = {}\ndescription = {}\nlicense = {}\nmodality = \"text\"\narchitecture = \"model2vec\"\ndim = {}\n\
-         normalize = true\ncentered = false\nweights = \"model.safetensors\"\nweights_format = \"{format}\"\n\n\
+         centered = false\nweights = \"model.safetensors\"\nweights_format = \"{format}\"\n\n\
          [text]\nlanguages = {}\npooling = \"mean\"\nmax_tokens = {}\n",
         quoted(id),
         quoted(&format!("Static vectors of single tokens, distilled from {}.", from.id)),
@@ -404,7 +406,7 @@ mod tests {
     #[test]
     fn padding_is_not_taken_for_special_tokens() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/all-minilm-l6-v2/tokenizer.json");
-        let vocabulary = Vocabulary::of(Tokenizer::from_file(path).unwrap());
+        let vocabulary = Vocabulary::of(Tokenizer::from_file(path).unwrap()).unwrap();
         assert_eq!(vocabulary.around, (vec![101], vec![102]));
         assert_eq!((vocabulary.n_ids, vocabulary.tokens.len()), (30_522, 29_523));
         // `!`, the first word, `the`, and a character of another script.

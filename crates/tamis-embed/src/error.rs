@@ -126,6 +126,14 @@ pub enum HubError {
         /// Hash found.
         got: String,
     },
+    /// A file is not the one that the hub has; it was removed.
+    #[error("{file} of {repo} was damaged on its way, or in the cache, and was removed")]
+    Damaged {
+        /// `organization/name`.
+        repo: String,
+        /// File name.
+        file: String,
+    },
     /// A file that was pinned is not there.
     #[error("{model} has no {file}, which {source_of_pin} lists")]
     Missing {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::ModelError;
 
@@ -48,8 +48,9 @@ impl ModelFiles {
     /// Bytes of `file`, or `None` where the model has no such file.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// When the file is there and cannot be read, or its name leads out of the folder.
     pub fn read(&self, file: &str) -> Result<Option<Cow<'static, [u8]>>, ModelError> {
+        self.check_name(file)?;
         match self {
             Self::Pulled { manifest: Some(toml), .. } if file == "model.toml" => {
                 Ok(Some(Cow::Borrowed(toml.as_bytes())))
@@ -84,6 +85,7 @@ impl ModelFiles {
 
     /// The JSON at the beginning of a safetensors file, which names its tensors; their numbers are not read.
     pub(crate) fn safetensors_header(&self, file: &str) -> Result<serde_json::Value, ModelError> {
+        self.check_name(file)?;
         let expected = "the weights in safetensors format";
         let header = match self {
             Self::Folder(folder) | Self::Pulled { folder, .. } => {
@@ -100,6 +102,15 @@ impl ModelFiles {
         };
         let header = header.map_err(|error| self.malformed(file, error))?;
         serde_json::from_slice(&header).map_err(|error| self.malformed(file, error))
+    }
+
+    /// Refuses names that lead out of the folder: they stand in files that were downloaded, and no pin speaks for what is
+    /// elsewhere.
+    fn check_name(&self, file: &str) -> Result<(), ModelError> {
+        match Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
+            true => Ok(()),
+            false => Err(self.malformed(file, "its name leads out of the model's folder")),
+        }
     }
 
     /// An error about a file that is not there.

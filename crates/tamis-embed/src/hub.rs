@@ -35,6 +35,9 @@ const WANTED: [&str; 10] = [
     "NOTICE",
 ];
 
+/// Where sentence-transformers keeps a table of vectors.
+const STATIC: &str = "0_StaticEmbedding";
+
 const WEIGHTS: &str = "model.safetensors";
 
 /// How the hub is reached, resolved once from the environment.
@@ -124,7 +127,7 @@ impl Wanted<'_> {
     /// The pins of the catalogue, or those of `lock`, with the name of what pins.
     fn pins(&self, lock: Option<&Lock>) -> Vec<(String, String, &'static str)> {
         let manifest = self.sha256.iter().map(|(file, sha256)| (file.clone(), sha256.clone(), "model.toml"));
-        let locked = lock.into_iter().flat_map(|it| &it.files);
+        let locked = lock.into_iter().flat_map(|it| &it.files).filter(|(file, _)| !self.sha256.contains_key(*file));
         manifest
             .chain(locked.map(|(file, it)| (file.clone(), it.sha256.clone(), "the lock of the first pull")))
             .collect()
@@ -150,7 +153,7 @@ pub fn is_repo(name: &str) -> bool {
 pub fn find(hub: &Hub, wanted: &Wanted<'_>) -> Result<Option<Snapshot>, HubError> {
     let Some(cache) = hub.cache.as_deref().filter(|_| is_repo(wanted.repo)) else { return Ok(None) };
     let folder = cache.join(wanted.folder_name());
-    let lock = read_lock(&wanted.lock_path(cache))?;
+    let lock = read_lock(&wanted.lock_path(cache))?.filter(|it| it.repo == wanted.repo);
     let lock = lock.filter(|it| wanted.revision.is_none_or(|pinned| pinned == it.revision));
     let main = || std::fs::read_to_string(folder.join("refs/main")).ok().map(|it| it.trim().to_owned());
     let pinned = wanted.revision.map(str::to_owned).or_else(|| lock.as_ref().map(|it| it.revision.clone()));
@@ -208,14 +211,16 @@ pub fn pull(hub: &Hub, wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<S
 #[cfg(feature = "hub")]
 fn download(hub: &Hub, cache: &Path, wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<Snapshot, HubError> {
     let path = wanted.lock_path(cache);
-    let lock = read_lock(&path)?.filter(|it| wanted.revision.is_none_or(|pinned| pinned == it.revision));
+    let lock = read_lock(&path)?.filter(|it| it.repo == wanted.repo);
+    let lock = lock.filter(|it| wanted.revision.is_none_or(|pinned| pinned == it.revision));
     let revision = wanted.revision.or(lock.as_ref().map(|it| it.revision.as_str()));
-    let (revision, folder, names) = fetch::fetch(hub, cache, wanted.repo, revision, progress)?;
-    let pins = wanted.pins(lock.as_ref());
-    verify_folder(wanted.repo, &folder, &pins)?;
-    let mut files = BTreeMap::new();
-    for name in names {
-        files.insert(name.clone(), sha256_of(&folder.join(&name))?);
+    let (revision, folder, files) = fetch::fetch(hub, cache, wanted, revision, progress)?;
+    for (file, expected, source_of_pin) in wanted.pins(lock.as_ref()) {
+        match files.get(&file) {
+            Some(found) => expect(wanted.repo, &file, &expected, &found.sha256, source_of_pin)?,
+            // What is pinned and not fetched now may lie there from before.
+            None => verify_folder(wanted.repo, &folder, &[(file, expected, source_of_pin)])?,
+        }
     }
     let lock = Lock { schema: SCHEMA.to_owned(), repo: wanted.repo.to_owned(), revision: revision.clone(), files };
     write_lock(&path, &lock)?;
@@ -237,7 +242,7 @@ pub fn needed<'a>(repo: &str, files: &[&'a str]) -> Result<Vec<&'a str>, HubErro
         let parts: Vec<&str> = file.split('/').collect();
         let [folder, name] = parts[..] else { return false };
         let is_module = folder.starts_with(|c: char| c.is_ascii_digit()) && folder.contains('_');
-        let is_static = folder.ends_with("_StaticEmbedding") && ["tokenizer.json", WEIGHTS].contains(&name);
+        let is_static = folder == STATIC && ["tokenizer.json", WEIGHTS].contains(&name);
         is_module && (name == "config.json" || is_static)
     };
     let is_needed = |file: &&str| WANTED.contains(file) || *file == WEIGHTS || is_of_module(file);
@@ -307,9 +312,9 @@ fn is_revision(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-/// The weights in the folder of a module, `0_StaticEmbedding`.
+/// The weights in the folder of a table of vectors.
 fn weights_of_modules(folder: &Path) -> Option<PathBuf> {
-    let path = folder.join("0_StaticEmbedding").join(WEIGHTS);
+    let path = folder.join(STATIC).join(WEIGHTS);
     path.is_file().then_some(path)
 }
 

@@ -12,8 +12,8 @@ use crate::weights::Weights;
 use crate::{EmbedError, Manifest, ModelError, ModelFiles};
 
 /// Most pixels in one forward pass on the CPU, one picture at least: 4 pictures of 224 x 224 or 21 of 96 x 96. Chosen by measurement
-/// on one core (`examples/image_speed.rs`): at 96 x 96, single pictures are a third slower, for want of pixels per weight in
-/// the last layers; a fourth to four times of this are equal within the noise.
+/// on one core (`examples/image_speed.rs`): single small pictures are slower, for want of pixels per weight in the last
+/// layers; a fourth to four times of this are equal within the noise.
 const PIXELS_PER_BATCH: usize = 4 * 224 * 224;
 
 /// The tensor of [`ImageModel::center`].
@@ -110,7 +110,8 @@ impl ImageModel {
     /// Embeds `images`, all of one size; tells `task` of every picture that is done. Returns vectors of shape
     /// `(images, dim)`, not normalized, in the order of the images.
     ///
-    /// Batches run on all threads of the rayon pool. Memory: the result, and about 13 MB per thread.
+    /// Batches run on all threads of the rayon pool. Memory: the result, and the rows of one batch per thread (for `MobileNetV2` on the
+    /// CPU about 13 MB).
     ///
     /// # Errors
     /// When a picture has another size than the first one, or not as many bytes as its size says: bugs.

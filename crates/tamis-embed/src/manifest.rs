@@ -9,13 +9,27 @@ use crate::{ModelError, ModelFiles};
 
 mod architectures;
 
-mod hub;
+mod folder;
 
 mod json;
 
 mod preprocessing;
 
+mod sentence;
+
+#[cfg(test)]
+mod testing;
+
 pub(crate) use json::Json;
+
+/// The configuration of the transformers library.
+const CONFIG: &str = "config.json";
+
+/// The tokenizer, where nothing else is said.
+const TOKENIZER: &str = "tokenizer.json";
+
+/// Least and most tokens that a model may read: one between two special ones, and far more than any model does.
+const TOKENS: std::ops::RangeInclusive<usize> = 3..=1_000_000;
 
 /// Shortest and longest side of a picture that a manifest may ask for: less is a single pixel in the last map of a
 /// network that halves its maps five times, more is beyond what image models are trained on.
@@ -82,8 +96,6 @@ pub struct Manifest {
     pub text: Option<TextInput>,
     /// How it reads pictures, where it does.
     pub image: Option<ImageInput>,
-    /// Whether the model is meant to be used with unit vectors. tamis always normalizes.
-    pub normalize: bool,
     /// Whether vectors are compared after the mean of the data was subtracted, because the raw cosines of this model
     /// crowd.
     pub centered: bool,
@@ -163,7 +175,6 @@ struct ModelToml {
     dim: usize,
     text: Option<TextInput>,
     image: Option<ImageInput>,
-    normalize: bool,
     centered: bool,
     weights: String,
     #[serde(default = "tokenizer_json")]
@@ -183,7 +194,7 @@ enum OneOrMore {
 }
 
 fn tokenizer_json() -> String {
-    "tokenizer.json".to_owned()
+    TOKENIZER.to_owned()
 }
 
 /// Reads from the manifest what a model embeds.
@@ -222,11 +233,11 @@ impl Manifest {
     /// When a file is missing or malformed, or when two of them contradict each other.
     pub fn of(files: &ModelFiles) -> Result<Self, ModelError> {
         let mut manifest = match files.read("model.toml")? {
-            None => hub::infer(files)?,
+            None => folder::infer(files)?,
             Some(bytes) => {
                 let text = std::str::from_utf8(&bytes).map_err(|error| files.malformed("model.toml", error))?;
                 let manifest = Self::parse(text).map_err(|error| files.malformed("model.toml", error))?;
-                hub::check(files, &manifest)?;
+                folder::check(files, &manifest)?;
                 manifest
             }
         };
@@ -254,8 +265,12 @@ impl TextInput {
         self.prompt.as_ref().and_then(|name| self.prompts.get(name)).map_or("", String::as_str)
     }
 
-    /// Refuses a prompt that is not there.
+    /// Refuses a length that makes no sense and a prompt that is not there.
     fn check(&self) -> Result<(), String> {
+        if !TOKENS.contains(&self.max_tokens) {
+            let (least, most) = (TOKENS.start(), TOKENS.end());
+            return Err(format!("max_tokens is {}, expected a number from {least} to {most}", self.max_tokens));
+        }
         match &self.prompt {
             Some(name) if !self.prompts.contains_key(name) => {
                 Err(format!("prompt is `{name}`, expected one of the prompts: {}", known(self.prompts.keys())))
@@ -333,6 +348,9 @@ impl TryFrom<ModelToml> for Manifest {
         if said != tables {
             return Err(contradiction(&said, &tables));
         }
+        if toml.dim == 0 {
+            return Err("dim is 0, expected a number above 0".to_owned());
+        }
         text.as_ref().map_or(Ok(()), TextInput::check)?;
         if let Some(it) = &toml.near_duplicate
             && !(f32::MIN_POSITIVE..=1.0).contains(&it.min_cosine)
@@ -351,7 +369,6 @@ impl TryFrom<ModelToml> for Manifest {
             dim: toml.dim,
             text,
             image,
-            normalize: toml.normalize,
             centered: toml.centered,
             weights: toml.weights,
             tokenizer: toml.tokenizer,

@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use candle_core::Result;
+use candle_core::{Result, bail};
 use tamis_core::Pixels;
 
 use crate::manifest::Pooling;
@@ -247,6 +247,30 @@ pub(crate) struct DepthwiseWeights {
     /// One number per channel.
     pub(crate) bias: Vec<f32>,
     pub(crate) activation: Activation,
+}
+
+impl DepthwiseWeights {
+    /// The weights with shape `(kernel * kernel, channels)`.
+    pub(crate) fn by_tap(&self) -> Vec<f32> {
+        let n_taps = self.window.kernel * self.window.kernel;
+        (0..n_taps).flat_map(|tap| self.weight.iter().skip(tap).step_by(n_taps).copied()).collect()
+    }
+}
+
+/// Refuses `got` columns where `expected` are needed: without this a wrong shape would be computed with.
+fn check_width(what: &str, got: usize, expected: usize) -> Result<()> {
+    if got != expected {
+        bail!("{what} has {got} columns, expected {expected}");
+    }
+    Ok(())
+}
+
+/// Refuses `got` of something where `expected` are needed.
+fn check_count(what: &str, got: usize, expected: usize) -> Result<()> {
+    if got != expected {
+        bail!("there are {got} {what}, expected {expected}");
+    }
+    Ok(())
 }
 
 /// An inverted residual (Sandler et al. 2018, section 3.3): a product to a wide map, a depthwise convolution on it, and a

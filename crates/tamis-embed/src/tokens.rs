@@ -7,12 +7,15 @@ mod normalize;
 mod trie;
 mod wordpiece;
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
-use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{Model as _, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use crate::{EmbedError, ModelError, ModelFiles};
 
 pub use wordpiece::WordPiece;
+pub(crate) use wordpiece::around;
 
 /// Bytes of a text that the library looks at first, per token that the model reads: English WordPiece tokens are 4 to 5
 /// bytes long, so one look suffices for nearly every text, and a 10 MB text costs no more than a page.
@@ -73,8 +76,10 @@ impl TextTokenizer {
         max_tokens: usize,
     ) -> Result<Self, ModelError> {
         let mut tokenizer = read(files, file)?;
-        let last = last(&tokenizer).map_err(|error| files.malformed(file, error))?;
-        if let Some(ours) = WordPiece::new(&tokenizer, max_tokens) {
+        let vocabulary = tokenizer.get_model().get_vocab();
+        let ours = WordPiece::with_vocabulary(&tokenizer, &vocabulary, max_tokens);
+        let last = last(&tokenizer, vocabulary);
+        if let Some(ours) = ours {
             let ours = if special == SpecialTokens::None { ours.without_special_tokens() } else { ours };
             return Ok(Self { way: Way::WordPiece(Box::new(ours)), last });
         }
@@ -107,7 +112,7 @@ impl TextTokenizer {
 impl LibraryTokenizer {
     /// Tokenizes the beginning of `text`, and more of it as long as the model would read more.
     fn encode(&self, text: &str) -> tokenizers::Result<Tokens> {
-        let mut n_bytes = self.max_tokens * BYTES_PER_TOKEN;
+        let mut n_bytes = self.max_tokens.saturating_mul(BYTES_PER_TOKEN);
         loop {
             let head = head(text, n_bytes);
             let encoding = self.tokenizer.encode_fast(head, self.special == SpecialTokens::Around)?;
@@ -117,22 +122,28 @@ impl LibraryTokenizer {
                 ids.truncate(self.max_tokens);
                 return Ok(Tokens { ids, truncated: full });
             }
-            n_bytes *= 4;
+            n_bytes = n_bytes.saturating_mul(4);
         }
     }
 }
 
-/// The largest id of the vocabulary and of the special tokens around a text, which may be others, with its token.
-fn last(tokenizer: &Tokenizer) -> tokenizers::Result<(u32, String)> {
-    let around = tokenizer.encode_fast("", true)?;
-    let around = around.get_ids().iter().copied().zip(around.get_tokens().iter().cloned());
-    let vocabulary = tokenizer.get_vocab(true).into_iter().map(|(token, id)| (id, token));
-    Ok(vocabulary.chain(around).max().unwrap_or_default())
+/// The largest id of the vocabulary, of the added tokens and of the special ones around a text, which may be others, with
+/// its token.
+fn last(tokenizer: &Tokenizer, vocabulary: HashMap<String, u32>) -> (u32, String) {
+    let (before, after) = around(tokenizer).unwrap_or_default();
+    let around = before
+        .into_iter()
+        .chain(after)
+        .map(|id| (id, tokenizer.id_to_token(id).unwrap_or_else(|| "a special token".to_owned())));
+    let added = tokenizer.get_added_tokens_decoder().into_iter().map(|(id, token)| (id, token.content));
+    let vocabulary = vocabulary.into_iter().map(|(token, id)| (id, token));
+    vocabulary.chain(added).chain(around).max().unwrap_or_default()
 }
 
 /// About the first `n_bytes` of `text`, cut before white space where there is some: a word cut in two would give other
 /// tokens than the whole text does. Only the last word of a head can differ, and a head is used only if its tokens
-/// overflow, that is, if its last word is not read.
+/// overflow, that is, if its last word is not read to its end. A head without white space is one word to this rule: where
+/// the library splits such text further (Chinese, Thai), what differs is at its end too.
 fn head(text: &str, n_bytes: usize) -> &str {
     let cut = tamis_core::text::cut(text, n_bytes);
     if cut.len() == text.len() {

@@ -113,11 +113,7 @@ impl<'a> Weights<'a> {
         };
         let index = |(index, value): (usize, &i64)| match usize::try_from(*value) {
             Ok(value) if value < n => Ok(value),
-            _ => Err(self.wrong(
-                &name,
-                format_args!("numbers from 0 to {}", n - 1),
-                format_args!("{value} as number {index}"),
-            )),
+            _ => Err(self.wrong(&name, format_args!("numbers below {n}"), format_args!("{value} as number {index}"))),
         };
         values.iter().enumerate().map(index).collect()
     }

@@ -3,11 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+#[path = "common/copy.rs"]
+mod copy;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tamis_core::{NoProgress, Pixels};
 use tamis_embed::{ImageModel, ModelFiles, TextModel};
+
+use copy::copy;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/parity").join(name)
@@ -54,18 +59,6 @@ impl Folder {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn a_missing_file_is_named() {
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -101,6 +94,52 @@ fn a_tensor_of_another_shape_is_named_with_both_shapes() {
 }
 
 #[test]
+fn numbers_that_no_file_has_room_for_are_refused_before_memory_is_taken_for_them() {
+    let huge = json!(1_u64 << 50);
+    for (name, key, parts) in [
+        ("bert", "intermediate_size", ["model.safetensors", "encoder.layer.0.intermediate.dense.weight"]),
+        ("bert", "vocab_size", ["model.safetensors", "embeddings.word_embeddings.weight"]),
+        ("clip", "projection_dim", ["model.safetensors", "text_projection.weight"]),
+        ("qwen3", "intermediate_size", ["model.safetensors", "layers.0.mlp"]),
+        ("modernbert", "num_hidden_layers", ["model.safetensors", "layers."]),
+    ] {
+        let folder = Folder::of(name).with("config.json", |config| config[key] = huge.clone());
+        let error = folder.load().unwrap_err();
+        assert!(parts.iter().all(|part| error.contains(part)), "{name}, {key}: {error}");
+    }
+}
+
+#[test]
+fn lengths_that_no_model_has_are_refused() {
+    for (name, file, key) in [
+        ("static", "config.json", "max_length"),
+        ("modernbert", "sentence_bert_config.json", "max_seq_length"),
+        ("qwen3", "sentence_bert_config.json", "max_seq_length"),
+    ] {
+        for length in [json!(0), json!(1), json!("512"), json!(1_u64 << 60)] {
+            let folder = Folder::of(name);
+            if !folder.path(file).exists() {
+                std::fs::write(folder.path(file), "{}").unwrap();
+            }
+            let folder = folder.with(file, |value| value[key] = length.clone());
+            let error = folder.load().unwrap_err();
+            let is_named = error.contains(key) || error.contains("max_tokens is");
+            assert!(is_named && error.contains("expected a"), "{name}, {length}: {error}");
+        }
+    }
+}
+
+#[test]
+fn names_that_lead_out_of_the_folder_are_refused() {
+    for path in ["../elsewhere", "/etc", "1_Pooling/../.."] {
+        let folder = Folder::of("bert").with("modules.json", |modules| modules[1]["path"] = json!(path));
+        // A leading slash is cut off, as sentence-transformers cuts it.
+        let expected = if path == "/etc" { "etc/config.json" } else { "leads out of the model's folder" };
+        folder.refused(&[expected]);
+    }
+}
+
+#[test]
 fn an_unknown_architecture_is_named() {
     Folder::of("bert").with("config.json", |config| config["model_type"] = json!("gpt2")).refused(&["`gpt2`"]);
 }
@@ -113,7 +152,7 @@ fn a_tokenizer_with_tokens_that_the_model_has_no_vectors_for_is_refused() {
     let around = |tokenizer: &mut Value| {
         tokenizer["post_processor"]["special_tokens"]["[SEP]"]["ids"] = json!([7000]);
     };
-    Folder::of("bert").with("tokenizer.json", around).refused(&["tokenizer.json", "the id 7000, `[SEP]`"]);
+    Folder::of("bert").with("tokenizer.json", around).refused(&["tokenizer.json", "the id 7000, `a special token`"]);
 }
 
 #[test]

@@ -4,11 +4,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+#[path = "common/copy.rs"]
+mod copy;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tamis_core::{NoProgress, Pixels};
 use tamis_embed::{ImageModel, ModelFiles, TextModel};
+
+use copy::copy;
 
 /// Smallest cosine to the reference: f32 in another order of summation.
 const MIN_COSINE: f64 = 0.999_99;
@@ -57,6 +62,24 @@ fn texts_of_a_folder_have_the_vectors_of_the_reference() {
         }
     }
     assert!(50 < n, "{n} texts were compared");
+}
+
+/// Configurations of transformers 5 stand beside those that were published.
+#[test]
+fn a_folder_with_the_other_form_of_its_configuration_has_the_same_vectors() {
+    let texts = ["a text", "and another one, of more words"];
+    let embed = |path: &Path| {
+        TextModel::load(&ModelFiles::Folder(path.to_owned())).unwrap().embed(&texts, &NoProgress).unwrap().rows
+    };
+    let mut compared = Vec::new();
+    for (name, path, _) in cases().into_iter().filter(|(_, path, _)| path.join("config.transformers5.json").exists()) {
+        let other = tempfile::tempdir().unwrap();
+        copy(&path, other.path());
+        std::fs::rename(other.path().join("config.transformers5.json"), other.path().join("config.json")).unwrap();
+        assert_eq!(embed(other.path()), embed(&path), "{name}");
+        compared.push(name);
+    }
+    assert_eq!(compared, ["modernbert", "nomic-bert", "qwen3"]);
 }
 
 /// The pixel of a formula of the fixtures; see `golden.json`.

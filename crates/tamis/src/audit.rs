@@ -14,8 +14,8 @@ use tamis_data::store::{Store, StoreError};
 use tamis_data::{Input, ReadOptions, Reader};
 
 use tamis_embed::Device;
+use tamis_embed::hub::Hub;
 
-use crate::config;
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
 use crate::joins::{Joined, Joins};
 use crate::kept::StoreShelf;
@@ -33,6 +33,8 @@ pub struct AuditOptions {
     pub out: PathBuf,
     /// Name of the model; `None` for the one that is bundled for the samples.
     pub model: Option<String>,
+    /// Where pulled models are.
+    pub hub: Hub,
     /// Where to embed.
     pub device: Device,
     /// Checks with their options, in registry order.
@@ -206,7 +208,7 @@ pub(crate) fn needs_vectors(need: &Need) -> bool {
 /// The model that was named, or the one bundled for the samples.
 pub(crate) fn load(options: &AuditOptions, reader: &Reader) -> Result<Model, AuditError> {
     let name = options.model.as_deref().unwrap_or(models::default_for(reader.modality()));
-    let files = models::find(name, &config::hub())?;
+    let files = models::find(name, &options.hub)?;
     Ok(Model::load(&files, reader.modality(), reader.typical_side(), &options.device)?)
 }
 
@@ -352,24 +354,13 @@ fn run_check(
     }
     match check.run(&cx) {
         Ok(result) => Outcome::Ran(result),
-        Err(error) => Outcome::Failed(chain(&*error)),
+        Err(error) => Outcome::Failed(tamis_core::with_causes(&*error)),
     }
 }
 
 /// A seed of its own for each check, so that adding a check changes no other: FNV-1a of the id over the run's seed.
 fn derive_seed(seed: u64, id: &str) -> u64 {
     id.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn effective_config(options: &AuditOptions) -> Evidence {

@@ -11,6 +11,7 @@ use tamis::models::{self, NoSuchModel};
 use tamis_data::ReadError;
 use tamis_data::store::StoreError;
 use tamis_embed::HubError;
+use tamis_embed::distill::DistillError;
 use tamis_report::RenderError;
 
 /// The exit codes.
@@ -69,6 +70,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
         || no_model(cause).is_some_and(|it| !matches!(it, NoSuchModel::Damaged(_)))
         || matches!(cause.downcast_ref(), Some(AuditError::Model(UnfitModel::Modality { .. })))
         || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
+        || matches!(cause.downcast_ref(), Some(DistillError::Dim { .. } | DistillError::Exists { .. }))
         || read_error(cause).is_some_and(ReadError::is_usage)
 }
 

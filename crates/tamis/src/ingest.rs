@@ -7,7 +7,7 @@
 //! the store under the hash of its bytes, window by window. A run that comes after takes it from there: that is how an
 //! interrupted run goes on, and why an edited dataset costs no more than what was edited.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
@@ -23,7 +23,7 @@ use tamis_embed::EmbedError;
 use crate::model::Model;
 
 /// Raised when a decode gives something else than before, so that records of an older version are not taken up.
-const RECORD_VERSION: &str = "1";
+const RECORD_VERSION: &str = "2";
 
 /// How much is read, embedded and committed at once: what a crash may cost. No result depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,7 @@ pub enum IngestError {
 
 /// Reads all of `reader` and embeds each distinct content with `model`, if there is one.
 ///
-/// Memory: the metadata and hashes of all samples, one vector per distinct content, and one window.
+/// Memory: the metadata and hashes of all samples, one vector per distinct content, and two windows.
 ///
 /// # Errors
 /// When the data ends without one readable sample, the model fails, or the store cannot be used.
@@ -175,6 +175,8 @@ struct Pass<'a> {
     records: Table,
     /// A byte that says whether the content was cut, and the vector, by content.
     vectors: Option<Table>,
+    /// Contents whose vectors are on their way: they are committed before a window that was read meanwhile is taken in.
+    in_flight: HashSet<Digest>,
     fingerprints: Fingerprints,
     /// What is kept of each sample under which hash; `None` where it could not be read.
     contents: Vec<Option<Digest>>,
@@ -227,6 +229,7 @@ impl<'a> Pass<'a> {
             model,
             records,
             vectors,
+            in_flight: HashSet::new(),
             fingerprints: Fingerprints::new(modality),
             contents: Vec::new(),
             facts: Vec::new(),
@@ -244,7 +247,8 @@ impl<'a> Pass<'a> {
 
     /// Whether an image need not be decoded.
     fn is_known(&self, content: &Digest) -> bool {
-        self.records.contains(content) && self.vectors.as_ref().is_none_or(|vectors| vectors.contains(content))
+        let has_vector = |vectors: &Table| vectors.contains(content) || self.in_flight.contains(content);
+        self.records.contains(content) && self.vectors.as_ref().is_none_or(has_vector)
     }
 
     /// Takes the hashes and records of a window in; returns what is to be embedded.
@@ -287,6 +291,7 @@ impl<'a> Pass<'a> {
         self.records.add(&records)?;
         self.store_time += started.elapsed();
         let contents = self.without_vectors(fresh);
+        self.in_flight = contents.iter().map(|(content, _)| *content).collect();
         task.advance((n - contents.len()) as u64);
         Ok(Unembedded { first: self.contents.len() - n, contents })
     }
@@ -310,7 +315,7 @@ impl<'a> Pass<'a> {
     /// Those of `fresh` that have no vector, each once; none where there is no model.
     fn without_vectors(&self, fresh: Vec<(Digest, Fresh)>) -> Vec<(Digest, Fresh)> {
         let Some(vectors) = &self.vectors else { return Vec::new() };
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let is_new = |(content, _): &(Digest, Fresh)| !vectors.contains(content) && seen.insert(*content);
         fresh.into_iter().filter(is_new).collect()
     }

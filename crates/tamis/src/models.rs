@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tamis_core::Modality;
 use tamis_embed::catalog::{self, CATALOG, CatalogEntry};
-use tamis_embed::hub::{self, Hub, Wanted};
+use tamis_embed::hub::{self, Hub, Snapshot, Wanted};
 use tamis_embed::{HubError, Manifest, ModelFiles};
 
 /// A model that was named and cannot be used.
@@ -62,6 +62,7 @@ pub fn hint(error: &HubError) -> Option<String> {
         HubError::Mismatch { .. } | HubError::Missing { .. } => Some(
             "the files changed after they were pinned; remove them from the cache and pull the model again".to_owned(),
         ),
+        HubError::Damaged { .. } => Some("pull the model again".to_owned()),
         _ => None,
     }
 }
@@ -151,18 +152,30 @@ impl Source {
     }
 }
 
-/// Finds the files of `name`: a model that the binary carries, a folder (`./NAME` where both are there), or a model of the
-/// catalogue or the hub that was pulled, every file of which is compared with what was pinned. Uses no network.
+/// Finds the files of `name` as [`locate`], and compares every file of a model that was pulled with what was pinned.
 ///
 /// # Errors
-/// When it is none of these, or when its files are not those that were pinned.
+/// When it is nowhere, or when its files are not those that were pinned.
 pub fn find(name: &str, hub: &Hub) -> Result<ModelFiles, NoSuchModel> {
+    let (files, pulled) = locate(name, hub)?;
+    if let Some((source, snapshot)) = pulled {
+        hub::verify(&source.wanted(), &snapshot)?;
+    }
+    Ok(files)
+}
+
+/// Finds the files of `name`: a model that the binary carries, a folder (`./NAME` where both are there), or a model of the
+/// catalogue or the hub that was pulled, with what was asked for and what is there. Reads no weights, uses no network.
+///
+/// # Errors
+/// When it is none of these.
+pub fn locate(name: &str, hub: &Hub) -> Result<(ModelFiles, Option<(Source, Snapshot)>), NoSuchModel> {
     if let Some(files) = bundled().iter().find(|(id, _)| *id == name) {
-        return Ok(ModelFiles::Bundled { name: files.0, files: files.1 });
+        return Ok((ModelFiles::Bundled { name: files.0, files: files.1 }, None));
     }
     let path = Path::new(name);
     if path.is_dir() {
-        return Ok(ModelFiles::Folder(path.to_owned()));
+        return Ok((ModelFiles::Folder(path.to_owned()), None));
     }
     let not_here = |repo| NoSuchModel::NotHere { name: name.to_owned(), repo };
     let Some(source) = Source::of(name) else {
@@ -170,8 +183,8 @@ pub fn find(name: &str, hub: &Hub) -> Result<ModelFiles, NoSuchModel> {
     };
     let wanted = source.wanted();
     let snapshot = hub::find(hub, &wanted)?.ok_or_else(|| not_here(Some(wanted.repo.to_owned())))?;
-    hub::verify(&wanted, &snapshot)?;
-    Ok(wanted.files(&snapshot))
+    let files = wanted.files(&snapshot);
+    Ok((files, Some((source, snapshot))))
 }
 
 /// The error for a name that nothing has.

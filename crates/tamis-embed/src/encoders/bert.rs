@@ -10,7 +10,9 @@
 use serde::Deserialize;
 
 use super::layers;
-use super::layers::post_norm::{self, Inner, Layer, Numbering, Positions, PostNorm};
+use super::layers::Bias;
+use super::layers::feed_forward::{FeedForward, Inner};
+use super::layers::post_norm::{self, Layer, Numbering, Positions, PostNorm};
 use super::{Build, EncoderDef, Source, TextEncoder};
 use crate::ModelError;
 use crate::ops::{Attention, Ops};
@@ -132,16 +134,18 @@ fn layer<O: Ops>(
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let at = |name: &str| format!("encoder.layer.{index}.{name}");
     let parts = names.qkv.map(at);
-    let parts = parts.each_ref().map(String::as_str);
+    let parts = parts.each_ref().map(|name| (name.as_str(), hidden));
     let linear = |name: &str, shape| layers::linear(ops, weights, &at(name), shape);
     let norm = |name: &str| layers::layer_norm(ops, weights, &at(name), (hidden, config.layer_norm_eps));
     Ok(Layer {
-        qkv: layers::stacked(ops, weights, &parts, (hidden, hidden))?,
+        qkv: layers::side_by_side(ops, weights, &parts, hidden, Bias::With)?,
         attention_out: linear(names.attention_out, (hidden, hidden))?,
         attention_norm: norm(names.attention_norm)?,
-        up: linear("intermediate.dense", (inner, hidden))?,
-        inner: Inner::Plain(layers::activation(source, "hidden_act", &config.hidden_act)?),
-        down: linear("output.dense", (hidden, inner))?,
-        down_norm: norm("output.LayerNorm")?,
+        feed_forward: FeedForward {
+            up: linear("intermediate.dense", (inner, hidden))?,
+            inner: Inner::Activation(layers::activation(source, "hidden_act", &config.hidden_act)?),
+            down: linear("output.dense", (hidden, inner))?,
+        },
+        last_norm: norm("output.LayerNorm")?,
     })
 }

@@ -7,9 +7,11 @@
 //!
 //! Oquab et al., "`DINOv2`: Learning Robust Visual Features without Supervision" (2023).
 
+use super::layers::Bias;
 use super::layers::bicubic::Bicubic;
+use super::layers::feed_forward::Inner;
 use super::layers::section::Section;
-use super::layers::transformer::{self, Inner, Names};
+use super::layers::transformer::{self, Names};
 use super::layers::{self, patches};
 use super::vit::Vit;
 use super::{Build, EncoderDef, ImageEncoder, Source};
@@ -98,7 +100,7 @@ fn layer_settings(config: &Section<'_>, hidden: usize) -> Result<transformer::Se
         intermediate,
         inner,
         eps: config.get("layer_norm_eps", 1e-6)?,
-        qkv_bias: config.get("qkv_bias", true)?,
+        qkv_bias: Bias::from_config(config.get("qkv_bias", true)?),
         reach: Reach::All,
     })
 }

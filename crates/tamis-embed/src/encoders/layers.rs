@@ -9,6 +9,8 @@ use crate::weights::Weights;
 
 pub(super) mod bicubic;
 
+pub(super) mod feed_forward;
+
 pub(super) mod inverted_residuals;
 
 pub(super) mod patches;
@@ -88,17 +90,6 @@ pub(super) fn linear_without_bias<O: Ops>(
     side_by_side(ops, weights, &[(name, n_out)], n_in, Bias::Without)
 }
 
-/// The linear layers `names` of shape `(n_out, n_in)` each, with biases, as one whose results stand side by side.
-pub(super) fn stacked<O: Ops>(
-    ops: &O,
-    weights: &Weights<'_>,
-    names: &[&str],
-    (n_out, n_in): (usize, usize),
-) -> std::result::Result<O::Linear, ModelError> {
-    let parts: Vec<_> = names.iter().map(|name| (*name, n_out)).collect();
-    side_by_side(ops, weights, &parts, n_in, Bias::With)
-}
-
 /// Linear layers, given by name and `n_out`, as one whose results stand side by side.
 pub(super) fn side_by_side<O: Ops>(
     ops: &O,
@@ -107,16 +98,22 @@ pub(super) fn side_by_side<O: Ops>(
     n_in: usize,
     bias: Bias,
 ) -> std::result::Result<O::Linear, ModelError> {
-    let n_out: usize = parts.iter().map(|(_, n_out)| n_out).sum();
-    let mut weight = Matrix { width: n_in, values: Vec::with_capacity(n_out * n_in) };
-    let mut biases = Vec::new();
-    for (name, n_out) in parts {
-        weight.values.extend(weights.values(&format!("{name}.weight"), &[*n_out, n_in])?);
-        if bias == Bias::With {
-            biases.extend(weights.values(&format!("{name}.bias"), &[*n_out])?);
-        }
-    }
-    Ok(ops.linear(weight, (bias == Bias::With).then_some(biases))?)
+    // One part is not copied, and nothing is allocated before the file has it in its shape.
+    let together = |what: &str, width: Option<usize>| {
+        let read = |(name, n_out): &(&str, usize)| {
+            let shape: Vec<_> = std::iter::once(*n_out).chain(width).collect();
+            weights.values(&format!("{name}.{what}"), &shape)
+        };
+        let append = |mut values: Vec<f32>, part| {
+            values.extend(read(part)?);
+            Ok::<_, ModelError>(values)
+        };
+        let Some((first, others)) = parts.split_first() else { return Ok(Vec::new()) };
+        others.iter().try_fold(read(first)?, append)
+    };
+    let weight = Matrix { width: n_in, values: together("weight", Some(n_in))? };
+    let bias = (bias == Bias::With).then(|| together("bias", None)).transpose()?;
+    Ok(ops.linear(weight, bias)?)
 }
 
 /// The layer norm `name` over `width` columns; its bias is optional.

@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn row_numbers_beyond_the_table_are_refused() {
-        for (row, expected) in [(1_i64, "nothing"), (2, "numbers from 0 to 1, got 2 as number 1"), (-1, "got -1")] {
+        for (row, expected) in [(1_i64, "nothing"), (2, "numbers below 2, got 2 as number 1"), (-1, "got -1")] {
             let numbers = bytes(&[1.0, 2.0, 3.0, 4.0]);
             let rows: Vec<u8> = [0, row].iter().flat_map(|row: &i64| row.to_le_bytes()).collect();
             let tensors: [Entry<'_>; 2] =

@@ -8,6 +8,7 @@
 
 use serde::Deserialize;
 
+use super::layers::feed_forward::{FeedForward, Inner};
 use super::layers::pre_norm::{Kind, Layer, PreNorm};
 use super::layers::rotary::{self, RopeParameters};
 use super::layers::{self, Bias};
@@ -79,6 +80,25 @@ fn local_rope_theta() -> Option<f64> {
     Some(10_000.0)
 }
 
+/// Which layers are global and which are local.
+enum Kinds {
+    /// As many layers as these are.
+    Listed(Vec<usize>),
+    /// The first of every so many is global.
+    Every(usize),
+}
+
+impl Kinds {
+    /// The kind of layer `i`.
+    fn of(&self, i: usize) -> usize {
+        match self {
+            Self::Listed(kinds) => kinds[i],
+            Self::Every(n) if i.is_multiple_of(*n) => GLOBAL,
+            Self::Every(_) => LOCAL,
+        }
+    }
+}
+
 impl Build for Def {
     type Encoder = dyn TextEncoder;
 
@@ -88,7 +108,8 @@ impl Build for Def {
         let weights = source.weights.with_optional_prefix("model.");
         let kinds = config.kinds(source)?;
         let words = (config.vocab_size, config.hidden_size);
-        let layers = kinds.iter().enumerate().map(|(i, kind)| config.layer(&ops, source, &weights, (i, *kind)));
+        let layer = |i: usize| config.layer(&ops, source, &weights, (i, kinds.of(i)));
+        let layers = (0..config.num_hidden_layers).map(layer);
         Ok(Box::new(PreNorm {
             words: layers::table(&ops, &weights, "embeddings.tok_embeddings.weight", words)?,
             first_norm: Some(config.norm(&ops, &weights, "embeddings.norm")?),
@@ -103,14 +124,13 @@ impl Build for Def {
 
 impl Config {
     /// Which layers are global and which are local.
-    fn kinds(&self, source: &Source<'_>) -> Result<Vec<usize>, ModelError> {
+    fn kinds(&self, source: &Source<'_>) -> Result<Kinds, ModelError> {
         let n = self.num_hidden_layers;
         let Some(types) = &self.layer_types else {
             if self.global_attn_every_n_layers == 0 {
                 return Err(source.malformed("global_attn_every_n_layers is 0, expected at least 1"));
             }
-            let kind = |i: usize| if i.is_multiple_of(self.global_attn_every_n_layers) { GLOBAL } else { LOCAL };
-            return Ok((0..n).map(kind).collect());
+            return Ok(Kinds::Every(self.global_attn_every_n_layers));
         };
         if types.len() != n {
             return Err(source.malformed(format!("layer_types has {} entries, expected {n}", types.len())));
@@ -123,7 +143,7 @@ impl Config {
                 Err(source.malformed(format!("layer_types has `{name}`, expected {known}")))
             }
         };
-        types.iter().map(kind).collect()
+        types.iter().map(kind).collect::<Result<_, _>>().map(Kinds::Listed)
     }
 
     fn global<O: Ops>(&self, ops: &O, source: &Source<'_>) -> Result<Kind<O>, ModelError> {
@@ -177,10 +197,12 @@ impl Config {
             qkv: linear("attn.Wqkv", 3 * hidden, hidden, self.attention_bias)?,
             head_norms: None,
             attention_out: linear("attn.Wo", hidden, hidden, self.attention_bias)?,
-            gate_norm: self.norm(ops, weights, &at("mlp_norm"))?,
-            up: linear("mlp.Wi", 2 * inner, hidden, self.mlp_bias)?,
-            activation: layers::activation(source, "hidden_activation", &self.hidden_activation)?,
-            down: linear("mlp.Wo", hidden, inner, self.mlp_bias)?,
+            inner_norm: self.norm(ops, weights, &at("mlp_norm"))?,
+            feed_forward: FeedForward {
+                up: linear("mlp.Wi", 2 * inner, hidden, self.mlp_bias)?,
+                inner: Inner::Gate(layers::activation(source, "hidden_activation", &self.hidden_activation)?),
+                down: linear("mlp.Wo", hidden, inner, self.mlp_bias)?,
+            },
         })
     }
 }

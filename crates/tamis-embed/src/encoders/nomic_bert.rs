@@ -12,7 +12,8 @@
 
 use serde::Deserialize;
 
-use super::layers::post_norm::{self, Inner, Layer, PostNorm};
+use super::layers::feed_forward::{FeedForward, Inner};
+use super::layers::post_norm::{self, Layer, PostNorm};
 use super::layers::rotary::{self, RopeParameters};
 use super::layers::{self, Bias};
 use super::{Build, EncoderDef, Source, TextEncoder};
@@ -179,10 +180,12 @@ impl Config {
             qkv: linear("attn.Wqkv", 3 * hidden, hidden, self.qkv_bias)?,
             attention_out: linear("attn.out_proj", hidden, hidden, self.qkv_bias)?,
             attention_norm: norm("norm1")?,
-            up: layers::side_by_side(ops, weights, &up, hidden, self.up_bias)?,
-            inner: Inner::Gated(self.activation),
-            down: linear("mlp.fc2", hidden, inner, self.down_bias)?,
-            down_norm: norm("norm2")?,
+            feed_forward: FeedForward {
+                up: layers::side_by_side(ops, weights, &up, hidden, self.up_bias)?,
+                inner: Inner::Gate(self.activation),
+                down: linear("mlp.fc2", hidden, inner, self.down_bias)?,
+            },
+            last_norm: norm("norm2")?,
         })
     }
 }

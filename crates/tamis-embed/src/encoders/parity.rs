@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use tamis_core::Pixels;
 
 use super::{Backend, ENCODERS, EncoderDef, EncoderInput, ImageEncoder, PackedTokens, Source, TextEncoder, find};
-use crate::ModelFiles;
 use crate::manifest::{Pooling, WeightsFormat};
 use crate::ops::plain::Plain;
 use crate::ops::{Images, Levels, Size, Span};
 use crate::weights::Weights;
+use crate::{ModelError, ModelFiles};
 
 /// Architectures whose reference vectors are elsewhere: those of the bundled weights.
 const ELSEWHERE: &[&str] = &["mobilenet-v2"];
@@ -42,32 +42,32 @@ const BF16: Tolerance = Tolerance { min_cosine: 0.99, max_abs: f32::INFINITY };
 
 /// `golden.json`.
 #[derive(Deserialize)]
-struct Golden {
-    dim: usize,
+pub(super) struct Golden {
+    pub(super) dim: usize,
     normalized: bool,
     #[serde(default)]
     pooling: String,
     #[serde(default)]
-    max_tokens: usize,
+    pub(super) max_tokens: usize,
     #[serde(default)]
-    texts: Vec<TextRow>,
+    pub(super) texts: Vec<TextRow>,
     #[serde(default)]
     prompted: Vec<TextRow>,
     /// Vectors of CLIP with the end token of old checkpoints.
     #[serde(default)]
     texts_legacy: Vec<TextRow>,
     #[serde(default)]
-    inputs: Vec<ImageRow>,
+    pub(super) inputs: Vec<ImageRow>,
 }
 
 #[derive(Deserialize)]
-struct TextRow {
-    ids: Vec<u32>,
-    vector: Vec<f32>,
+pub(super) struct TextRow {
+    pub(super) ids: Vec<u32>,
+    pub(super) vector: Vec<f32>,
 }
 
 #[derive(Deserialize)]
-struct ImageRow {
+pub(super) struct ImageRow {
     formula: String,
     width: u32,
     height: u32,
@@ -75,14 +75,14 @@ struct ImageRow {
 }
 
 /// A folder.
-struct Case {
+pub(super) struct Case {
     name: String,
-    files: ModelFiles,
-    config: Value,
+    pub(super) files: ModelFiles,
+    pub(super) config: Value,
     /// Mean and standard deviation of each color.
     normalization: Value,
     weights: Vec<u8>,
-    golden: Golden,
+    pub(super) golden: Golden,
 }
 
 fn cases() -> Vec<Case> {
@@ -93,6 +93,11 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
+    /// The folder of this name.
+    pub(super) fn named(name: &str) -> Self {
+        cases().into_iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case `{name}`"))
+    }
+
     fn read(folder: PathBuf) -> Self {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let weights = std::fs::read(folder.join("model.safetensors")).unwrap();
@@ -132,9 +137,19 @@ impl Case {
             "mean" | "eos" => Pooling::Mean,
             other => panic!("{}: unknown pooling `{other}`", self.name),
         };
+        self.text_of(backend, config, pooling).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// The same, or what is wrong with `config`.
+    pub(super) fn text_of(
+        &self,
+        backend: &Backend,
+        config: &Value,
+        pooling: Pooling,
+    ) -> Result<Box<dyn TextEncoder>, ModelError> {
         let input = EncoderInput::Text { pooling, max_tokens: self.golden.max_tokens };
         let build = self.def().text.unwrap_or_else(|| panic!("{}: does not read texts", self.name));
-        build(backend, &self.source(config, input)).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        build(backend, &self.source(config, input))
     }
 
     /// The encoder for pictures.
@@ -142,9 +157,19 @@ impl Case {
         let mut sizes: Vec<_> = self.golden.inputs.iter().map(|row| row.width).collect();
         sizes.sort_unstable();
         sizes.dedup();
+        self.image_of(backend, &self.config, sizes).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// The encoder of `config` for pictures of these sides, or what is wrong with it.
+    pub(super) fn image_of(
+        &self,
+        backend: &Backend,
+        config: &Value,
+        sizes: Vec<u32>,
+    ) -> Result<Box<dyn ImageEncoder>, ModelError> {
         let input = EncoderInput::Image { sizes, levels: Box::new(self.levels()) };
         let build = self.def().image.unwrap_or_else(|| panic!("{}: does not read pictures", self.name));
-        build(backend, &self.source(&self.config, input)).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        build(backend, &self.source(config, input))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "what the reference computes with is f32")]
@@ -210,7 +235,7 @@ impl Case {
     }
 }
 
-fn embed_texts(encoder: &dyn TextEncoder, rows: &[&TextRow], dim: usize) -> Vec<Vec<f32>> {
+pub(super) fn embed_texts(encoder: &dyn TextEncoder, rows: &[&TextRow], dim: usize) -> Vec<Vec<f32>> {
     let mut tokens = PackedTokens { ids: Vec::new(), positions: Vec::new(), spans: Vec::new() };
     for row in rows {
         tokens.spans.push(Span { start: tokens.ids.len(), len: row.ids.len() });
@@ -220,7 +245,7 @@ fn embed_texts(encoder: &dyn TextEncoder, rows: &[&TextRow], dim: usize) -> Vec<
     encoder.embed(&tokens).unwrap().chunks_exact(dim).map(<[f32]>::to_vec).collect()
 }
 
-fn embed_images(encoder: &dyn ImageEncoder, rows: &[&ImageRow], dim: usize) -> Vec<Vec<f32>> {
+pub(super) fn embed_images(encoder: &dyn ImageEncoder, rows: &[&ImageRow], dim: usize) -> Vec<Vec<f32>> {
     let pictures: Vec<_> = rows.iter().map(|row| picture(row)).collect();
     let pictures: Vec<_> = pictures.iter().collect();
     let size = Size { height: rows[0].height as usize, width: rows[0].width as usize };
@@ -282,6 +307,13 @@ fn vectors_in_half_precision_are_near_those_of_the_reference() {
     let is_convolution = |name: &str| name == "efficientnet-lite";
     check_cases(&bf16, BF16, |name| !is_convolution(name));
     check_cases(&bf16, BF16_CONVOLUTIONS, is_convolution);
+}
+
+/// The first GPU: with the feature there is one. Whole encoders, as the operations in `ops/tests.rs`.
+#[cfg(feature = "cuda")]
+#[test]
+fn vectors_of_a_gpu_are_near_those_of_the_reference() {
+    check(&Backend::Cuda(crate::ops::cuda::Cuda::open(0).unwrap()), F16);
 }
 
 #[test]
@@ -349,12 +381,13 @@ fn settings_that_are_not_computed_are_refused() {
         ("qwen3", "num_key_value_heads", json!(3), "num_attention_heads 4 is not a multiple of num_key_value_heads 3"),
         ("qwen3", "head_dim", json!(15), "heads have 15 dimensions, expected an even number above 0"),
     ] {
-        let case = cases().into_iter().find(|case| case.name == name).unwrap();
+        let case = Case::named(name);
         let mut config = case.config.clone();
         config[key] = value;
-        let input = EncoderInput::Text { pooling: Pooling::Mean, max_tokens: case.golden.max_tokens };
-        let built = case.def().text.unwrap()(&Backend::Cpu, &case.source(&config, input));
-        let got = built.err().map_or("nothing".to_owned(), |error| error.to_string());
+        let got = case
+            .text_of(&Backend::Cpu, &config, Pooling::Mean)
+            .err()
+            .map_or("nothing".to_owned(), |error| error.to_string());
         assert!(got.contains(expected), "{name}, {key}: {got}");
     }
 }

@@ -9,6 +9,7 @@
 
 use serde::Deserialize;
 
+use super::layers::feed_forward::{FeedForward, Inner};
 use super::layers::pre_norm::{Kind, Layer, PreNorm};
 use super::layers::rotary::{self, RopeParameters};
 use super::layers::{self, Bias};
@@ -120,10 +121,12 @@ impl Config {
             qkv: linear(&qkv, hidden, bias)?,
             head_norms: Some([norm("self_attn.q_norm", self.head_dim)?, norm("self_attn.k_norm", self.head_dim)?]),
             attention_out: linear(&[("self_attn.o_proj", hidden)], queries, bias)?,
-            gate_norm: norm("post_attention_layernorm", hidden)?,
-            up: linear(&[("mlp.gate_proj", inner), ("mlp.up_proj", inner)], hidden, Bias::Without)?,
-            activation: layers::activation(source, "hidden_act", &self.hidden_act)?,
-            down: linear(&[("mlp.down_proj", hidden)], inner, Bias::Without)?,
+            inner_norm: norm("post_attention_layernorm", hidden)?,
+            feed_forward: FeedForward {
+                up: linear(&[("mlp.gate_proj", inner), ("mlp.up_proj", inner)], hidden, Bias::Without)?,
+                inner: Inner::Gate(layers::activation(source, "hidden_act", &self.hidden_act)?),
+                down: linear(&[("mlp.down_proj", hidden)], inner, Bias::Without)?,
+            },
         })
     }
 }

@@ -13,10 +13,11 @@
 use candle_core::Result;
 use serde_json::Value;
 
+use super::layers::feed_forward::FeedForward;
 use super::layers::patches::{self, Patches};
 use super::layers::section::Section;
 use super::layers::towers::{Defaults, Lengths, TextTower};
-use super::layers::transformer::{self, Buffers, Inner, Layers};
+use super::layers::transformer::{self, Buffers, Layers};
 use super::layers::{self, normalize};
 use super::{Build, EncoderDef, ImageEncoder, PackedTokens, Source, TextEncoder};
 use crate::ModelError;
@@ -59,9 +60,7 @@ struct Head<O: Ops> {
     attention: Attention<O::Table>,
     attention_out: O::Linear,
     norm: O::Norm,
-    up: O::Linear,
-    activation: Activation,
-    down: O::Linear,
+    feed_forward: FeedForward<O>,
 }
 
 impl Build for Texts {
@@ -73,10 +72,14 @@ impl Build for Texts {
         let lengths = Lengths::of(&section, Lengths { vocabulary: 32_000, positions: 64 })?;
         let dim = section.get("projection_size", settings.hidden)?;
         source.check_dim(dim)?;
-        let pad = match pad_of_tokenizer(source)? {
+        let pad: u32 = match pad_of_tokenizer(source)? {
             Some(pad) => pad,
             None => section.get("pad_token_id", 1)?,
         };
+        if lengths.vocabulary <= pad as usize {
+            let n = lengths.vocabulary;
+            return Err(source.malformed(format!("padding is token {pad}, expected one of the {n} of the vocabulary")));
+        }
         let head = layers::linear(&ops, &source.weights, "text_model.head", (dim, settings.hidden))?;
         let tower = TextTower::load(ops, source, &settings, lengths, head)?;
         Ok(Box::new(Text { tower, len: lengths.positions, pad }))
@@ -165,7 +168,7 @@ impl<O: Ops> Head<O> {
         source: &Source<'_>,
         settings: &transformer::Settings<'_>,
     ) -> std::result::Result<Self, ModelError> {
-        let transformer::Settings { hidden, intermediate, eps, n_heads, .. } = *settings;
+        let transformer::Settings { hidden, intermediate, inner, eps, n_heads, .. } = *settings;
         let weights = &source.weights;
         let at = |name: &str| format!("vision_model.head.{name}");
         let linear = |name: &str, shape| layers::linear(ops, weights, &at(name), shape);
@@ -179,16 +182,17 @@ impl<O: Ops> Head<O> {
         let (mut x, mut queries) = (ops.rows(), ops.rows());
         ops.gather(&probe, &[0], &mut x)?;
         ops.product(&x, &query, Activation::Identity, &mut queries)?;
-        let Inner::Activation(activation) = settings.inner else { unreachable!("the layers of a tower have no gate") };
         Ok(Self {
             query: ops.table(Matrix { width: hidden, values: ops.read(&queries)? })?,
             kv: ops.linear(kv, Some(kv_bias))?,
             attention: Attention::new(n_heads, layers::head_dim(source, hidden, n_heads)?),
             attention_out: linear("attention.out_proj", (hidden, hidden))?,
             norm: layers::layer_norm(ops, weights, &at("layernorm"), (hidden, eps))?,
-            up: linear("mlp.fc1", (intermediate, hidden))?,
-            activation,
-            down: linear("mlp.fc2", (hidden, intermediate))?,
+            feed_forward: FeedForward {
+                up: linear("mlp.fc1", (inner.width(intermediate), hidden))?,
+                inner,
+                down: linear("mlp.fc2", (hidden, intermediate))?,
+            },
         })
     }
 
@@ -208,8 +212,8 @@ impl<O: Ops> Head<O> {
         ops.attend(&heads, &self.attention, inner)?;
         ops.product(inner, &self.attention_out, Activation::Identity, x)?;
         ops.normalize(x, &self.norm, narrow)?;
-        ops.product(narrow, &self.up, self.activation, inner)?;
-        ops.add_product(inner, &self.down, x)
+        self.feed_forward.first(ops, narrow, wide, inner)?;
+        self.feed_forward.add_second(ops, inner, x)
     }
 }
 

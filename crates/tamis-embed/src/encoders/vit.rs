@@ -10,9 +10,11 @@
 
 use candle_core::Result;
 
+use super::layers::Bias;
+use super::layers::feed_forward::Inner;
 use super::layers::patches::{self, Patches};
 use super::layers::section::Section;
-use super::layers::transformer::{self, Buffers, Inner, Layers, Names};
+use super::layers::transformer::{self, Buffers, Layers, Names};
 use super::layers::{self, normalize};
 use super::{Build, EncoderDef, ImageEncoder, Source};
 use crate::ModelError;
@@ -58,7 +60,7 @@ impl Build for Def {
             intermediate: config.get("intermediate_size", 3072)?,
             inner: Inner::Activation(layers::activation(source, "hidden_act", &activation)?),
             eps: config.get("layer_norm_eps", 1e-12)?,
-            qkv_bias: config.get("qkv_bias", true)?,
+            qkv_bias: Bias::from_config(config.get("qkv_bias", true)?),
             reach: Reach::All,
         };
         let weights = source.weights.with_optional_prefix("vit.");

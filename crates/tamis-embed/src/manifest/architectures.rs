@@ -37,6 +37,8 @@ pub(super) struct Architecture {
     pub(super) dims: &'static [(&'static str, Option<usize>)],
     /// Key of the number of positions of a text, and its default.
     pub(super) n_positions: Option<(&'static str, Option<usize>)>,
+    /// What a second form of the configuration calls the length of a vector and the number of positions.
+    pub(super) renamed: Option<(&'static str, &'static str)>,
     /// What those are.
     pub(super) positions: Positions,
     /// Where nothing else says how tokens become one vector.
@@ -54,6 +56,7 @@ const TEXT: Architecture = Architecture {
     reads: &[Modality::Text],
     dims: &[("hidden_size", None)],
     n_positions: Some(("max_position_embeddings", None)),
+    renamed: None,
     positions: Positions::Table { reserved: 0 },
     pooling: Pooling::Mean,
     side: None,
@@ -80,6 +83,8 @@ pub(super) static ARCHITECTURES: &[Architecture] = &[
         model_type: "nomic_bert",
         dims: &[("n_embd", None)],
         n_positions: Some(("n_positions", None)),
+        // transformers 5 has the architecture, and the usual keys.
+        renamed: Some(("hidden_size", "max_position_embeddings")),
         positions: Positions::Rotary,
         ..TEXT
     },
@@ -140,6 +145,7 @@ impl Architecture {
     /// Length of a vector, with the key that says it.
     pub(super) fn dim(&self, config: &Json<'_>) -> Result<(usize, &'static str), ModelError> {
         let (key, default) = self.dims[0];
+        let key = key_of(config, key, self.renamed.map(|it| it.0));
         let dim = config.count(key, default)?;
         for (other, default) in &self.dims[1..] {
             if config.count(other, *default)? != dim {
@@ -152,6 +158,7 @@ impl Architecture {
     /// Most tokens that `config.json` allows for, with the key that says it; `None` where nothing limits them.
     pub(super) fn max_tokens(&self, config: &Json<'_>) -> Result<Option<(usize, &'static str)>, ModelError> {
         let Some((key, default)) = self.n_positions else { return Ok(None) };
+        let key = key_of(config, key, self.renamed.map(|it| it.1));
         let rows = config.count(key, default)?;
         let reserved = match self.positions {
             Positions::Table { reserved } => reserved,
@@ -162,4 +169,9 @@ impl Architecture {
             None => Err(config.wrong(key, format!("more than {reserved}"))),
         }
     }
+}
+
+/// `renamed` where it is there and `key` is not.
+fn key_of(config: &Json<'_>, key: &'static str, renamed: Option<&'static str>) -> &'static str {
+    renamed.filter(|renamed| config.get(key).is_none() && config.get(renamed).is_some()).unwrap_or(key)
 }

@@ -16,16 +16,17 @@ pub(crate) struct Json<'a> {
 impl<'a> Json<'a> {
     /// Parses `file`; `None` where the model has no such file.
     pub(crate) fn read(files: &'a ModelFiles, file: &str) -> Result<Option<Self>, ModelError> {
-        let Some(bytes) = files.read(file)? else { return Ok(None) };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| files.malformed(file, error))?;
-        Ok(Some(Self { files, file: file.to_owned(), value }))
+        files.read(file)?.map(|bytes| Self::parse(files, file, &bytes)).transpose()
     }
 
     /// Parses `file`, which must be there.
     pub(crate) fn require(files: &'a ModelFiles, file: &str, expected: &str) -> Result<Self, ModelError> {
-        files.require(file, expected)?;
-        let json = Self::read(files, file)?;
-        Ok(json.expect("because the file was there a moment ago"))
+        Self::parse(files, file, &files.require(file, expected)?)
+    }
+
+    fn parse(files: &'a ModelFiles, file: &str, bytes: &[u8]) -> Result<Self, ModelError> {
+        let value = serde_json::from_slice(bytes).map_err(|error| files.malformed(file, error))?;
+        Ok(Self { files, file: file.to_owned(), value })
     }
 
     /// The value behind `path`, keys joined by dots; null counts as nothing.

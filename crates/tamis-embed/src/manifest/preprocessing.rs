@@ -119,3 +119,89 @@ fn three(json: &Json<'_>, key: &str) -> Result<[f32; 3], ModelError> {
     let numbers: Option<Vec<f32>> = values.iter().map(|it| it.as_f64().map(|it| it as f32)).collect();
     numbers.and_then(|it| it.try_into().ok()).ok_or_else(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::CONFIG;
+    use super::super::testing::{BERT, CROPPED, SQUARE, error, image_of};
+    use super::*;
+
+    #[test]
+    fn preprocessing_becomes_fit_and_filter() {
+        let dino = r#"{"model_type": "dinov2", "hidden_size": 384, "image_size": 518}"#;
+        let image = image_of(dino, &CROPPED.replace(r#"{"shortest_edge": 224}"#, r#"{"shortest_edge": 256}"#));
+        assert_eq!((image.sizes, image.fit, image.filter), (vec![224], Fit::InnerCrop(256), Filter::Bicubic));
+        assert_eq!(image.mean, [0.481_454_66, 0.457_827_5, 0.408_210_73]);
+        let registers = dino.replace("dinov2", "dinov2_with_registers");
+        assert_eq!(image_of(&registers, CROPPED).fit, Fit::CenterCrop);
+        let vit = r#"{"model_type": "vit", "hidden_size": 768}"#;
+        let image = image_of(vit, SQUARE);
+        assert_eq!((image.fit, image.filter, image.std), (Fit::Stretch, Filter::Bilinear, [0.5; 3]));
+        // Files of older releases: numbers alone.
+        let old = r#"{"size": 224, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
+        assert_eq!(image_of(vit, old), image);
+        let old = old.replace("224,", "224, \"do_center_crop\": true, \"crop_size\": 224,");
+        assert_eq!(image_of(vit, &old).fit, Fit::CenterCrop);
+        let raw = image_of(vit, r#"{"size": 224, "do_normalize": false}"#);
+        assert_eq!((raw.mean, raw.std), ([0.0; 3], [1.0; 3]));
+    }
+
+    #[test]
+    fn preprocessing_that_is_not_done_is_named() {
+        let vit = (CONFIG, r#"{"model_type": "vit", "hidden_size": 768}"#);
+        for (base, from, to, expected) in [
+            (SQUARE, "\"resample\": 2", "\"resample\": 1", "resample is 1, expected 2 (bilinear) or 3 (bicubic)"),
+            (SQUARE, "\"do_resize\": true", "\"do_resize\": false", "do_resize is false, expected true"),
+            (
+                SQUARE,
+                "\"width\": 224",
+                "\"width\": 160",
+                "size is {\"height\":224,\"width\":160}, expected a number of",
+            ),
+            (SQUARE, "\"resample\": 2", "\"rescale_factor\": 0.0078125", "rescale_factor is 0.0078125, expected 1/255"),
+            (SQUARE, "\"image_mean\": [0.5, 0.5, 0.5]", "\"image_mean\": [0.5]", "image_mean is [0.5], expected three"),
+            (SQUARE, "\"image_mean\": [0.5, 0.5, 0.5], ", "", "there is no image_mean, expected three numbers"),
+            (
+                SQUARE,
+                "[0.5, 0.5, 0.5]",
+                "[127.5, 127.5, 127.5]",
+                "mean is [127.5, 127.5, 127.5], expected numbers from",
+            ),
+            (
+                CROPPED,
+                "\"do_center_crop\": true",
+                "\"do_center_crop\": false",
+                "do_center_crop is false, expected true, since",
+            ),
+            (
+                CROPPED,
+                "\"shortest_edge\": 224",
+                "\"shortest_edge\": 200",
+                "crop_size is {\"height\":224,\"width\":224}, expected at most 200",
+            ),
+            (
+                CROPPED,
+                "\"shortest_edge\": 224",
+                "\"height\": 256, \"width\": 256",
+                "crop_size is {\"height\":224,\"width\":224}, expected the height and width of size",
+            ),
+        ] {
+            assert!(base.contains(from), "{from}");
+            let got = error(&[vit, ("preprocessor_config.json", &base.replace(from, to))]);
+            assert!(got.starts_with(&format!("preprocessor_config.json: {expected}")), "{to}: {got}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_are_missing_or_no_numbers_are_named() {
+        let config = |from: &str, to: &str| error(&[(CONFIG, &BERT.1.replace(from, to))]);
+        assert_eq!(config("32", "\"x\""), "config.json: hidden_size is \"x\", expected a whole number above 0");
+        assert_eq!(config("32", "0"), "config.json: hidden_size is 0, expected a whole number above 0");
+        let got = config("\"hidden_size\": 32,", "");
+        assert_eq!(got, "config.json: there is no hidden_size, expected a whole number above 0");
+        let got = config("\"model_type\": \"bert\",", "");
+        assert!(got.starts_with("config.json: there is no model_type, expected one of `bert`, `roberta`, "), "{got}");
+        let got = config("\"bert\"", "\"gpt2\"");
+        assert!(got.contains("has the architecture `gpt2`; supported: bert, roberta, "), "{got}");
+    }
+}

@@ -10,7 +10,7 @@ use candle_core::{Result, bail};
 
 use super::{
     Activation, Attention, DepthwiseWeights, Heads, Images, InvertedResidual, Levels, Matrix, NormWeights, Ops, Size,
-    Span, Window,
+    Span, Window, check_count, check_width,
 };
 use crate::manifest::Pooling;
 
@@ -53,14 +53,6 @@ impl CpuRows {
         self.values.resize(n * width, 0.0);
         &mut self.values
     }
-}
-
-/// Refuses `got` columns where `expected` are needed: without this a wrong shape would be computed with.
-fn check_width(what: &str, got: usize, expected: usize) -> Result<()> {
-    if got != expected {
-        bail!("{what} has {got} columns, expected {expected}");
-    }
-    Ok(())
 }
 
 impl Ops for Cpu {
@@ -106,6 +98,7 @@ impl Ops for Cpu {
 
     fn add_gather(&self, table: &CpuRows, indices: &[u32], sum: &mut CpuRows) -> Result<()> {
         check_width("table", table.width, sum.width)?;
+        check_count("row numbers", indices.len(), sum.n())?;
         for (row, index) in sum.values.chunks_exact_mut(table.width).zip(indices) {
             row.iter_mut().zip(table.row(*index as usize)).for_each(|(x, y)| *x += *y);
         }
@@ -114,8 +107,12 @@ impl Ops for Cpu {
 
     fn prepend(&self, prefix: &CpuRows, x: &CpuRows, n: usize, out: &mut CpuRows) -> Result<()> {
         check_width("prefix", prefix.width, x.width)?;
-        out.reshape(n * prefix.n() + x.n(), x.width);
+        if n == 0 || !x.n().is_multiple_of(n) {
+            bail!("{} rows are not {n} samples of equal length", x.n());
+        }
+        out.width = x.width;
         out.values.clear();
+        out.values.reserve(n * prefix.values.len() + x.values.len());
         for sample in x.values.chunks_exact(x.values.len() / n) {
             out.values.extend_from_slice(&prefix.values);
             out.values.extend_from_slice(sample);
@@ -132,6 +129,7 @@ impl Ops for Cpu {
     fn add_product(&self, x: &CpuRows, linear: &Linear, sum: &mut CpuRows) -> Result<()> {
         check_width("input of a product", x.width, linear.n_in)?;
         check_width("sum with a product", sum.width, linear.n_out)?;
+        check_count("rows of a sum with a product", sum.n(), x.n())?;
         linear.apply(&x.values, Activation::Identity, Into::Sum, &mut sum.values);
         Ok(())
     }
@@ -148,6 +146,7 @@ impl Ops for Cpu {
     }
 
     fn rotate(&self, x: &mut CpuRows, columns: Range<usize>, angles: &CpuRows, positions: &[u32]) -> Result<()> {
+        check_count("positions", positions.len(), x.n())?;
         rows::rotate(x, &columns, angles, positions);
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! chooses the order of its sums by the shape of a product, so the number of rows may show in the last digits.
 //!
 //! Each thread that computes gets a [`Lane`]: a stream of its own with its own cuBLAS. So one batch is copied and prepared
-//! while another one is computed, and no lock is held while a device works.
+//! while another one is computed. Threads that share a lane wait for each other's pictures to be copied, for nothing else.
 
 use std::any::type_name;
 use std::fmt;
@@ -21,7 +21,7 @@ use half::f16;
 
 use super::{
     Activation, Attention, DepthwiseWeights, Heads, Images, InvertedResidual, Levels, Matrix, NormWeights, Ops, Size,
-    Span, Window,
+    Span, Window, check_count, check_width,
 };
 use crate::manifest::Pooling;
 use device::{Gpu, Held, Lane, by_rows, launch, short};
@@ -109,22 +109,6 @@ fn code(activation: Activation) -> i32 {
         Activation::QuickGelu => 5,
         Activation::Silu => 6,
     }
-}
-
-/// Refuses `got` columns where `expected` are needed: without this a kernel would read what is not there.
-fn check_width(what: &str, got: usize, expected: usize) -> Result<()> {
-    if got != expected {
-        bail!("{what} has {got} columns, expected {expected}");
-    }
-    Ok(())
-}
-
-/// Refuses `got` of something where `expected` are needed.
-fn check_count(what: &str, got: usize, expected: usize) -> Result<()> {
-    if got != expected {
-        bail!("there are {got} {what}, expected {expected}");
-    }
-    Ok(())
 }
 
 impl<T: Number> CudaRows<T> {
@@ -318,10 +302,8 @@ impl<T: Number> Ops for Cuda<T> {
     }
 
     fn depthwise(&self, weights: DepthwiseWeights) -> Result<CudaDepthwise> {
-        let DepthwiseWeights { window, weight, bias, activation } = weights;
-        let n_taps = window.kernel * window.kernel;
-        let taps = (0..n_taps).flat_map(|tap| weight.iter().skip(tap).step_by(n_taps).copied());
-        let weight = self.gpu.hold(&taps.collect::<Vec<_>>())?;
+        let weight = self.gpu.hold(&weights.by_tap())?;
+        let DepthwiseWeights { window, bias, activation, .. } = weights;
         Ok(CudaDepthwise { window, channels: bias.len(), weight, bias: self.gpu.hold(&bias)?, activation })
     }
 
@@ -437,15 +419,14 @@ impl<T: Number> Ops for Cuda<T> {
         check_count("samples of keys", heads.key_spans.len(), heads.query_spans.len())?;
         let n = heads.query_spans.iter().map(|span| span.len).sum();
         out.reshape(n, attention.query_width())?;
-        check_spans(heads.query_spans, n)?;
         let shape = attention_shape(heads, attention)?;
         let Some(kernel) = T::attention(attention.head_dim) else {
             bail!("heads have {} numbers, expected at most 128", attention.head_dim);
         };
         let tiles = tiles(heads, T::QUERIES)?;
-        let n_blocks = short(tiles.len() / 5 * attention.n_heads)?;
+        let n_blocks = short(tiles.len() * attention.n_heads)?;
         let lane = Arc::clone(&out.lane);
-        let tiles = lane.upload(&tiles)?;
+        let tiles = lane.upload(tiles.as_flattened())?;
         let mut args = lane.stream.launch_builder(self.gpu.kernel(kernel)?);
         args.arg(query.filled()?).arg(key.filled()?).arg(value.filled()?);
         match &attention.bias {
@@ -459,6 +440,9 @@ impl<T: Number> Ops for Cuda<T> {
     fn pool(&self, x: &CudaRows<T>, spans: &[Span], pooling: Pooling, out: &mut CudaRows<T>) -> Result<()> {
         x.check_lane(out)?;
         check_spans(spans, x.n)?;
+        if spans.iter().any(|span| span.len == 0) {
+            bail!("a sample has no rows, expected one at least");
+        }
         out.reshape(spans.len(), x.width)?;
         let numbers = spans.iter().map(|span| Ok([short(span.start)?, short(span.len)?]));
         let numbers = numbers.collect::<Result<Vec<_>>>()?;

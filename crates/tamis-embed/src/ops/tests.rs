@@ -5,19 +5,23 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use candle_core::{DType, Device};
-use tamis_core::Pixels;
 
 use super::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use super::cuda::Cuda;
 use super::plain::Plain;
-use super::{
-    Activation, Attention, Columns, DepthwiseWeights, Heads, Images, InvertedResidual, Levels, Matrix, NormWeights,
-    Ops, Padding, Reach, Size, Span, Window,
-};
+use super::{Activation, Attention, Columns, Heads, Matrix, NormWeights, Ops, Reach, Span};
 use crate::manifest::Pooling;
+use convolutions::{depthwise_convolutions, inverted_residuals, unfolding};
+use reference::{Numbers, Random, activated, dot, float, normalized};
 
-const ACTIVATIONS: [Activation; 7] = [
+mod company;
+
+mod convolutions;
+
+pub(super) mod reference;
+
+pub(super) const ACTIVATIONS: [Activation; 7] = [
     Activation::Identity,
     Activation::Relu,
     Activation::Relu6,
@@ -47,6 +51,36 @@ static CUDA_F32: LazyLock<Cuda<f32>> = LazyLock::new(|| Cuda::open(0).unwrap());
 /// The same with rows in half precision.
 #[cfg(feature = "cuda")]
 static CUDA_F16: LazyLock<Cuda> = LazyLock::new(|| Cuda::open(0).unwrap());
+
+/// Threads that share a lane of the GPU do not overwrite each other's pictures on their way.
+#[cfg(feature = "cuda")]
+#[test]
+fn pictures_of_many_threads_stay_apart() {
+    use super::{Images, Levels, Padding, Size, Window};
+    use tamis_core::Pixels;
+
+    const SIDE: u32 = 224;
+    let window = Window { kernel: 32, stride: 32, padding: Padding::Valid };
+    let size = Size { height: SIDE as usize, width: SIDE as usize };
+    let levels: Levels = [std::array::from_fn(|level| float(level) as f32); 3];
+    let compute = |unfold: &dyn Fn(&[&Pixels]) -> Vec<f32>, value: u8| {
+        let picture = Pixels { width: SIDE, height: SIDE, rgb: vec![value; 3 * size.area()] };
+        let n = unfold(&[&picture; 16]).into_iter().filter(|x| *x != f32::from(value)).count();
+        assert_eq!(n, 0, "numbers of other pictures among those of thread {value}");
+    };
+    let unfold = |pictures: &[&Pixels]| {
+        let ops = &*CUDA_F32;
+        let mut out = ops.rows();
+        ops.unfold(&Images { pictures, size }, window, &levels, &mut out).unwrap();
+        ops.read(&out).unwrap()
+    };
+    std::thread::scope(|scope| {
+        for value in 0..16 {
+            let (compute, unfold) = (&compute, &unfold);
+            scope.spawn(move || (0..50).for_each(|_| compute(unfold, value)));
+        }
+    });
+}
 
 /// Makes a module of tests of every operation on one backend. Tolerances: sums of at most 200 numbers in single
 /// precision stay within 1e-5. Half precision rounds a result by up to 2^-11 (F16) or 2^-8 (BF16) of itself; a product
@@ -78,120 +112,6 @@ suite!(cuda_f32, On { ops: CUDA_F32.clone(), tolerance: 1e-5, grain: 0.0 });
 #[cfg(feature = "cuda")]
 suite!(cuda_f16, On { ops: CUDA_F16.clone(), tolerance: 2e-3, grain: 64.0 });
 suite!(plain_bf16, On { ops: Plain::with_dtype(Device::Cpu, DType::BF16), tolerance: 1.6e-2, grain: 64.0 });
-
-/// Numbers from -1 to 1 that look random, the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    /// The next number by splitmix64 (Steele et al. 2014).
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ (x >> 31)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "24 bits are exact")]
-    fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-}
-
-/// Numbers in double precision, shape `(n, width)`, row-major: what the reference computes with.
-#[derive(Clone, Debug)]
-struct Numbers {
-    width: usize,
-    values: Vec<f64>,
-}
-
-impl Numbers {
-    fn of(matrix: &Matrix) -> Self {
-        Self { width: matrix.width, values: matrix.values.iter().map(|x| f64::from(*x)).collect() }
-    }
-
-    fn n(&self) -> usize {
-        self.values.len() / self.width
-    }
-
-    fn row(&self, index: usize) -> &[f64] {
-        &self.values[index * self.width..][..self.width]
-    }
-
-    /// From rows of equal length.
-    fn from_rows(rows: impl IntoIterator<Item = Vec<f64>>) -> Self {
-        let rows: Vec<_> = rows.into_iter().collect();
-        Self { width: rows[0].len(), values: rows.concat() }
-    }
-
-    /// Each row by a function.
-    fn map_rows(&self, f: impl Fn(&[f64]) -> Vec<f64>) -> Self {
-        Self::from_rows((0..self.n()).map(|row| f(self.row(row))))
-    }
-
-    fn product(&self, weight: &Matrix, bias: Option<&[f32]>, activation: Activation) -> Self {
-        let weight = Self::of(weight);
-        self.map_rows(|row| {
-            let sums = (0..weight.n()).map(|output| {
-                let bias = bias.map_or(0.0, |bias| f64::from(bias[output]));
-                activated(activation, bias + dot(row, weight.row(output)))
-            });
-            sums.collect()
-        })
-    }
-
-    fn plus(&self, other: &Self) -> Self {
-        assert_eq!((self.width, self.values.len()), (other.width, other.values.len()), "shapes of a sum");
-        let values = self.values.iter().zip(&other.values).map(|(x, y)| x + y);
-        Self { width: self.width, values: values.collect() }
-    }
-}
-
-fn dot(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| x * y).sum()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "lengths are small")]
-fn float(n: usize) -> f64 {
-    n as f64
-}
-
-/// The error function by its Maclaurin series (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.5);
-/// beyond 4 it is 1 to 2e-8.
-fn erf(x: f64) -> f64 {
-    if x.abs() > 4.0 {
-        return x.signum();
-    }
-    let (mut term, mut sum) = (x, x);
-    for n in 1..200 {
-        term *= -x * x / f64::from(n);
-        sum += term / (2.0 * f64::from(n) + 1.0);
-    }
-    sum * std::f64::consts::FRAC_2_SQRT_PI
-}
-
-fn activated(activation: Activation, x: f64) -> f64 {
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    match activation {
-        Activation::Identity => x,
-        Activation::Relu => x.max(0.0),
-        Activation::Relu6 => x.clamp(0.0, 6.0),
-        Activation::Gelu => 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2)),
-        Activation::GeluTanh => {
-            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh())
-        }
-        Activation::QuickGelu => x * sigmoid(1.702 * x),
-        Activation::Silu => x * sigmoid(x),
-    }
-}
-
-fn normalized(row: &[f64], norm: &NormWeights) -> Vec<f64> {
-    let n = float(row.len());
-    let mean = if norm.centered { row.iter().sum::<f64>() / n } else { 0.0 };
-    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
-    let scale = (variance + f64::from(norm.eps)).sqrt();
-    let bias = |i: usize| norm.bias.as_ref().map_or(0.0, |bias| f64::from(bias[i]));
-    row.iter().enumerate().map(|(i, x)| (x - mean) / scale * f64::from(norm.weight[i]) + bias(i)).collect()
-}
 
 impl<O: Ops> On<O> {
     /// Random numbers up to `scale`.
@@ -572,213 +492,6 @@ fn pooling<O: Ops>(on: &On<O>) {
     }
 }
 
-/// The places of a map of `size` under the kernel that stands at `place` of the result; `None` outside of the map.
-fn under(window: Window, size: Size, place: usize) -> Vec<Option<usize>> {
-    // What stands around a side of `n` pixels before the first one, by the definitions of the frameworks.
-    let before = |n: usize| match window.padding {
-        Padding::Valid => 0,
-        Padding::Symmetric => window.kernel / 2,
-        Padding::Same => {
-            let n_out = n.div_ceil(window.stride);
-            ((n_out - 1) * window.stride + window.kernel).saturating_sub(n) / 2
-        }
-    };
-    let side = |n: usize| match window.padding {
-        Padding::Same => n.div_ceil(window.stride),
-        Padding::Valid | Padding::Symmetric => (n + 2 * before(n) - window.kernel) / window.stride + 1,
-    };
-    assert_eq!(window.out(size), Size { height: side(size.height), width: side(size.width) }, "size of the result");
-    let corner = (place / side(size.width) * window.stride, place % side(size.width) * window.stride);
-    let tap = |tap: usize| {
-        let y = (corner.0 + tap / window.kernel).checked_sub(before(size.height))?;
-        let x = (corner.1 + tap % window.kernel).checked_sub(before(size.width))?;
-        (y < size.height && x < size.width).then(|| y * size.width + x)
-    };
-    (0..window.kernel * window.kernel).map(tap).collect()
-}
-
-/// Windows with every padding, sizes odd and even, strides 1 and 2.
-fn windows(kernels: &[usize]) -> Vec<(Window, Size)> {
-    let mut windows = Vec::new();
-    for kernel in kernels.iter().copied() {
-        for padding in [Padding::Valid, Padding::Symmetric, Padding::Same] {
-            for stride in [1, 2] {
-                for (height, width) in [(7, 7), (8, 8), (9, 6), (6, 13), (kernel, kernel)] {
-                    windows.push((Window { kernel, stride, padding }, Size { height, width }));
-                }
-            }
-        }
-    }
-    windows
-}
-
-fn unfolding<O: Ops>(on: &On<O>) {
-    let mut random = Random(1);
-    let mut levels: Levels = [[0.0; 256]; 3];
-    for color in &mut levels {
-        color.copy_from_slice(&on.numbers(random.next(), 256, 2.0));
-    }
-    let patches = |side, stride| (Window { kernel: 14, stride, padding: Padding::Valid }, side);
-    let mut cases = windows(&[3]);
-    // The last one leaves pixels over, to the right and below.
-    cases.extend([(14, 14), (28, 42), (30, 41)].map(|(height, width)| patches(Size { height, width }, 14)));
-    cases.push(patches(Size { height: 17, width: 16 }, 1));
-    for (window, size) in cases {
-        let side = |n: usize| u32::try_from(n).unwrap();
-        let picture = |_| Pixels {
-            width: side(size.width),
-            height: side(size.height),
-            rgb: (0..size.area() * 3).map(|_| random.next().to_le_bytes()[0]).collect(),
-        };
-        let pictures: Vec<_> = (0..3).map(picture).collect();
-        let images = Images { pictures: &pictures.iter().collect::<Vec<_>>(), size };
-        let got = on.run(|out| on.ops.unfold(&images, window, &levels, out));
-        let rows = pictures.iter().flat_map(|picture| {
-            let levels = &levels;
-            (0..window.out(size).area()).map(move |place| {
-                let colors = under(window, size, place).into_iter().flat_map(|pixel| {
-                    let level =
-                        move |color: usize, pixel: usize| levels[color][usize::from(picture.rgb[pixel * 3 + color])];
-                    (0..3).map(move |color| pixel.map_or(0.0, |pixel| f64::from(level(color, pixel))))
-                });
-                colors.collect()
-            })
-        });
-        on.check(&format!("{window:?} on {size:?}"), &got, &Numbers::from_rows(rows));
-    }
-}
-
-/// A depthwise convolution by plain loops.
-fn convolved(x: &Numbers, size: Size, weights: &DepthwiseWeights) -> Numbers {
-    let area = weights.window.kernel * weights.window.kernel;
-    let places = weights.window.out(size).area();
-    let rows = (0..x.n() / size.area() * places).map(|row| {
-        let first = row / places * size.area();
-        let pixels = under(weights.window, size, row % places);
-        let channel = |channel: usize| {
-            let taps = weights.weight[channel * area..][..area].iter().zip(&pixels);
-            let products = taps.filter_map(|(tap, pixel)| Some(f64::from(*tap) * x.row(first + (*pixel)?)[channel]));
-            activated(weights.activation, f64::from(weights.bias[channel]) + products.sum::<f64>())
-        };
-        (0..x.width).map(channel).collect()
-    });
-    Numbers::from_rows(rows)
-}
-
-impl<O: Ops> On<O> {
-    fn depthwise(&self, window: Window, channels: usize, activation: Activation) -> DepthwiseWeights {
-        DepthwiseWeights {
-            window,
-            weight: self.numbers(30, channels * window.kernel * window.kernel, 1.0),
-            bias: self.numbers(31, channels, 1.0),
-            activation,
-        }
-    }
-}
-
-fn depthwise_convolutions<O: Ops>(on: &On<O>) {
-    for (i, (window, size)) in windows(&[3, 5]).into_iter().enumerate() {
-        let (n, channels) = [(1, 1), (2, 16), (3, 19), (1, 40)][i % 4];
-        let weights = on.depthwise(window, channels, ACTIVATIONS[i % 7]);
-        let x = on.matrix(1, n * size.area(), channels);
-        let depthwise = on.ops.depthwise(weights.clone()).unwrap();
-        let got = on.run(|out| on.ops.convolve(&on.rows(&x), size, &depthwise, out));
-        let what = format!("{n} maps of {size:?}, {channels} channels, {window:?}, {:?}", weights.activation);
-        on.check(&what, &got, &convolved(&Numbers::of(&x), size, &weights));
-    }
-}
-
-/// The weights of an inverted residual, and what belongs to it.
-struct Block {
-    expand: Option<(Matrix, Vec<f32>)>,
-    depthwise: DepthwiseWeights,
-    project: (Matrix, Vec<f32>),
-    activation: Activation,
-    residual: bool,
-}
-
-impl Block {
-    /// A block of `(n_in, wide, n_out)` channels; without a wider map where `n_in` is `wide`.
-    fn new<O: Ops>(on: &On<O>, (n_in, wide, n_out): (usize, usize, usize), window: Window, residual: bool) -> Self {
-        let activation = Activation::Relu6;
-        let linear = |seed, n_out, n_in| {
-            let weight = Matrix { width: n_in, values: on.numbers(seed, n_in * n_out, 0.5) };
-            (weight, on.numbers(seed + 1, n_out, 1.0))
-        };
-        Self {
-            expand: (n_in != wide).then(|| linear(10, wide, n_in)),
-            depthwise: on.depthwise(window, wide, activation),
-            project: linear(12, n_out, wide),
-            activation,
-            residual,
-        }
-    }
-
-    fn expected(&self, x: &Numbers, size: Size) -> Numbers {
-        let wide = match &self.expand {
-            Some((weight, bias)) => x.product(weight, Some(bias), self.activation),
-            None => x.clone(),
-        };
-        let (weight, bias) = &self.project;
-        let out = convolved(&wide, size, &self.depthwise).product(weight, Some(bias), Activation::Identity);
-        if self.residual { out.plus(x) } else { out }
-    }
-
-    fn load<O: Ops>(&self, on: &On<O>) -> InvertedResidual<O> {
-        let linear = |(weight, bias): &(Matrix, Vec<f32>)| on.ops.linear(weight.clone(), Some(bias.clone())).unwrap();
-        InvertedResidual {
-            expand: self.expand.as_ref().map(linear),
-            depthwise: on.ops.depthwise(self.depthwise.clone()).unwrap(),
-            project: linear(&self.project),
-            activation: self.activation,
-            residual: self.residual,
-        }
-    }
-}
-
-/// Channels, and whether they allow a residual.
-const BLOCKS: [((usize, usize, usize), bool); 5] =
-    [((16, 16, 8), false), ((3, 18, 3), true), ((16, 96, 24), false), ((24, 144, 24), true), ((7, 50, 7), true)];
-
-/// A block without its weights, and the size of its maps.
-struct Shape {
-    channels: (usize, usize, usize),
-    residual: bool,
-    window: Window,
-    size: Size,
-}
-
-/// Small blocks, and some whose maps are so large that a backend may compute the wide one piece by piece.
-fn shapes() -> Vec<Shape> {
-    let small = windows(&[3, 5]).into_iter().enumerate().map(|(i, (window, size))| {
-        let (channels, residual) = BLOCKS[i % BLOCKS.len()];
-        Shape { channels, residual: residual && window.out(size) == size, window, size }
-    });
-    let large = [
-        ((8, 48, 8), true, Window { kernel: 3, stride: 1, padding: Padding::Symmetric }),
-        ((8, 48, 8), false, Window { kernel: 3, stride: 2, padding: Padding::Symmetric }),
-        ((8, 48, 8), false, Window { kernel: 5, stride: 2, padding: Padding::Same }),
-        ((8, 48, 8), false, Window { kernel: 3, stride: 2, padding: Padding::Valid }),
-        ((32, 32, 8), false, Window { kernel: 3, stride: 1, padding: Padding::Same }),
-    ];
-    let size = Size { height: 45, width: 47 };
-    let large = large.map(|(channels, residual, window)| Shape { channels, residual, window, size });
-    small.chain(large).collect()
-}
-
-fn inverted_residuals<O: Ops>(on: &On<O>) {
-    for Shape { channels, residual, window, size } in shapes() {
-        let block = Block::new(on, channels, window, residual);
-        let x = on.matrix(1, 2 * size.area(), channels.0);
-        let loaded = block.load(on);
-        let got = on.run(|out| on.ops.invert(&on.rows(&x), size, &loaded, out));
-        let what = format!("{channels:?}, residual {residual}, {window:?} on {size:?}");
-        // Half precision rounds the wide map twice: the errors of up to 144 numbers of up to 6 are added up.
-        let tolerance = if on.grain > 0.0 { 8.0 * on.tolerance } else { on.tolerance };
-        on.check_within(tolerance, &what, &got, &block.expected(&Numbers::of(&x), size));
-    }
-}
-
 /// Scores beyond the range of half precision, norms of large numbers, activations far out: all that is finite before is
 /// finite after.
 fn extremes_stay_finite<O: Ops>(on: &On<O>) {
@@ -806,110 +519,5 @@ fn extremes_stay_finite<O: Ops>(on: &On<O>) {
             left.iter().zip(right).map(|(x, y)| activated(activation, *x) * y).collect()
         });
         on.check(&format!("{activation:?} far out"), &got, &expected);
-    }
-}
-
-/// Rows at some places of a matrix, one after the other.
-fn picked(matrix: &Matrix, rows: impl IntoIterator<Item = usize>) -> Matrix {
-    let width = matrix.width;
-    Matrix { width, values: rows.into_iter().flat_map(|row| matrix.values[row * width..][..width].to_vec()).collect() }
-}
-
-/// Asserts that samples come out of `operation` with the same bits in whatever company and order; `lens` are the
-/// numbers of rows of the samples of `x`. The results of a sample are one row for each of its own, or `n_out` rows.
-fn alone_or_not(
-    what: &str,
-    x: &Matrix,
-    lens: &[usize],
-    n_out: Option<usize>,
-    operation: impl Fn(&Matrix, &[Span]) -> Vec<f32>,
-) {
-    let spans = packed(lens);
-    let together = operation(x, &spans);
-    let backward: Vec<usize> = (0..lens.len()).rev().collect();
-    let alone = (0..lens.len()).map(|sample| vec![sample]);
-    // The first samples in their order, all of them backward, and each one alone.
-    for samples in alone.chain([(0..lens.len() / 2).collect(), backward]) {
-        let picked_lens: Vec<_> = samples.iter().map(|sample| lens[*sample]).collect();
-        let rows = picked(x, samples.iter().flat_map(|sample| spans[*sample].rows()));
-        let results = operation(&rows, &packed(&picked_lens));
-        let out_lens: Vec<_> = lens.iter().map(|len| n_out.unwrap_or(*len)).collect();
-        let width = together.len() / out_lens.iter().sum::<usize>();
-        let out_spans = packed(&out_lens);
-        let expected = Matrix { width, values: together.clone() };
-        let expected = picked(&expected, samples.iter().flat_map(|sample| out_spans[*sample].rows()));
-        let same = results.len() == expected.values.len()
-            && results.iter().zip(&expected.values).all(|(x, y)| x.to_bits() == y.to_bits());
-        assert!(same, "{what}: samples {samples:?} of {lens:?} differ from the same among all");
-    }
-}
-
-const CPU: On<Cpu> = On { ops: Cpu, tolerance: 0.0, grain: 0.0 };
-
-#[test]
-fn rows_of_the_cpu_do_not_depend_on_others() {
-    let ops = CPU.ops;
-    for (n, n_in, n_out) in [(13, 33, 17), (60, 50, 40), (100, 64, 7)] {
-        let (x, weight) = (CPU.matrix(1, n, n_in), CPU.matrix(2, n_out, n_in));
-        let linear = ops.linear(weight, Some(CPU.numbers(3, n_out, 1.0))).unwrap();
-        let norm = ops.norm(CPU.norm(n_in, true, true)).unwrap();
-        let lens = vec![1; n];
-        for activation in ACTIVATIONS {
-            alone_or_not(&format!("product with {activation:?}"), &x, &lens, None, |x, _| {
-                CPU.run(|out| ops.product(&CPU.rows(x), &linear, activation, out))
-            });
-            let gated = CPU.matrix(4, n, 2 * n_in);
-            alone_or_not(&format!("gate by {activation:?}"), &gated, &lens, None, |x, _| {
-                CPU.run(|out| ops.gate(&CPU.rows(x), activation, out))
-            });
-        }
-        alone_or_not("normalize", &x, &lens, None, |x, _| CPU.run(|out| ops.normalize(&CPU.rows(x), &norm, out)));
-        // What the sum is before belongs to a row as well.
-        let both = CPU.matrix(5, n, n_in + n_out);
-        alone_or_not("add_product", &both, &lens, None, |both, _| {
-            let part = |columns: Range<usize>| Matrix {
-                width: columns.len(),
-                values: both.values.chunks(both.width).flat_map(|row| row[columns.clone()].to_vec()).collect(),
-            };
-            let mut sum = CPU.rows(&part(n_in..n_in + n_out));
-            ops.add_product(&CPU.rows(&part(0..n_in)), &linear, &mut sum).unwrap();
-            ops.read(&sum).unwrap()
-        });
-    }
-}
-
-#[test]
-fn samples_of_the_cpu_do_not_depend_on_others() {
-    for reach in REACHES {
-        for (n_heads, n_key_heads, dim) in [(2, 1, 24), (1, 1, 80)] {
-            let attention = Attention { reach, n_key_heads, ..Attention::new(n_heads, dim) };
-            let lens = [49, 1, 13, 100, 13, 2];
-            let qkv = CPU.matrix(1, lens.iter().sum(), (n_heads + 2 * n_key_heads) * dim);
-            for bias in [None, Some(CPU.matrix(2, 199, n_heads))] {
-                let what = format!("attention within {reach:?}, bias {}", bias.is_some());
-                alone_or_not(&what, &qkv, &lens, None, |qkv, spans| {
-                    let attending = Attending::within(qkv, &attention, spans);
-                    Attending { bias: bias.clone(), ..attending }.run(&CPU, &attention)
-                });
-            }
-        }
-    }
-}
-
-#[test]
-fn maps_of_the_cpu_do_not_depend_on_others() {
-    let ops = CPU.ops;
-    for Shape { channels, residual, window, size } in shapes() {
-        let (lens, places) = ([size.area(); 4], Some(window.out(size).area()));
-        let depthwise = ops.depthwise(CPU.depthwise(window, channels.1, Activation::Silu)).unwrap();
-        let wide = CPU.matrix(1, lens.iter().sum(), channels.1);
-        alone_or_not(&format!("convolution, {window:?} on {size:?}"), &wide, &lens, places, |x, _| {
-            CPU.run(|out| ops.convolve(&CPU.rows(x), size, &depthwise, out))
-        });
-        let block = Block::new(&CPU, channels, window, residual).load(&CPU);
-        let x = CPU.matrix(1, lens.iter().sum(), channels.0);
-        alone_or_not(&format!("inverted residual, {window:?} on {size:?}"), &x, &lens, places, |x, _| {
-            CPU.run(|out| ops.invert(&CPU.rows(x), size, &block, out))
-        });
     }
 }

@@ -7,6 +7,7 @@
 //! across a character of combining class 0, as all of ASCII is; and no word goes on behind white space or punctuation.
 //! Words of ASCII alone need no normalization but lower case, which the trie's lookup does on the way.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use tokenizers::models::ModelWrapper;
@@ -64,10 +65,23 @@ impl WordPiece {
     /// not with the white space around them).
     #[must_use]
     pub fn new(tokenizer: &Tokenizer, max_tokens: usize) -> Option<Self> {
+        Self::with_vocabulary(tokenizer, &tokenizer.get_model().get_vocab(), max_tokens)
+    }
+
+    /// The same for whoever has a copy of the model's vocabulary already.
+    pub(crate) fn with_vocabulary(
+        tokenizer: &Tokenizer,
+        vocabulary: &HashMap<String, u32>,
+        max_tokens: usize,
+    ) -> Option<Self> {
         let Some(NormalizerWrapper::BertNormalizer(normalizer)) = tokenizer.get_normalizer() else { return None };
         let Some(PreTokenizerWrapper::BertPreTokenizer(_)) = tokenizer.get_pre_tokenizer() else { return None };
         let ModelWrapper::WordPiece(model) = tokenizer.get_model() else { return None };
-        let frame = frame(tokenizer.get_post_processor()?)?;
+        let (PostProcessorWrapper::Template(_) | PostProcessorWrapper::Bert(_)) = tokenizer.get_post_processor()?
+        else {
+            return None;
+        };
+        let frame = around(tokenizer).filter(|(before, after)| 0 < before.len() + after.len())?;
         let n_inside = max_tokens.checked_sub(frame.0.len() + frame.1.len())?;
 
         let mut classes = classes(*normalizer);
@@ -81,7 +95,6 @@ impl WordPiece {
             *class = Class::Opening;
         }
 
-        let vocabulary = model.get_vocab();
         let prefix = model.continuing_subword_prefix.as_bytes();
         let first: Vec<(&[u8], u32)> = vocabulary.iter().map(|(word, &id)| (word.as_bytes(), id)).collect();
         let next = first.iter().filter_map(|&(word, id)| Some((word.strip_prefix(prefix)?, id))).collect();
@@ -263,15 +276,15 @@ fn classes(normalizer: BertNormalizer) -> [Class; 256] {
     })
 }
 
-/// Returns what `processor` puts before and after the tokens of a text; `None` if it does anything else, or nothing.
-fn frame(processor: &PostProcessorWrapper) -> Option<(Vec<u32>, Vec<u32>)> {
-    let (PostProcessorWrapper::Template(_) | PostProcessorWrapper::Bert(_)) = processor else { return None };
+/// Returns what `tokenizer` puts before and after the tokens of a text; `None` if it does anything else.
+pub(crate) fn around(tokenizer: &Tokenizer) -> Option<(Vec<u32>, Vec<u32>)> {
+    let Some(processor) = tokenizer.get_post_processor() else { return Some(Default::default()) };
     let inside = Encoding::from_tokens(vec![Token::new(u32::MAX, String::new(), (0, 0))], 0);
     let framed = processor.process(inside, None, true).ok()?;
     let mut parts = framed.get_ids().split(|&id| id == u32::MAX).map(<[u32]>::to_vec);
     let (before, after) = (parts.next()?, parts.next()?);
     let n_added = before.len() + after.len();
-    (parts.next().is_none() && 0 < n_added && n_added == processor.added_tokens(false)).then_some((before, after))
+    (parts.next().is_none() && n_added == processor.added_tokens(false)).then_some((before, after))
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ fn options(
         read: read_options(&args.read, file),
         out,
         model: model_name(&args.read, file),
+        hub: config::hub(),
         device: device(&args.read, file)?,
         checks,
         seed: args.seed.or(file.seed).unwrap_or(0),

@@ -32,8 +32,8 @@ pub(crate) fn run(args: &ModelsArgs) -> anyhow::Result<ExitStatus> {
 
 /// The manifest of a model, whether its files are here or not, and the files if they are.
 fn manifest(name: &str) -> anyhow::Result<(Manifest, Option<ModelFiles>)> {
-    match models::find(name, &config::hub()) {
-        Ok(files) => Ok((Manifest::of(&files)?, Some(files))),
+    match models::locate(name, &config::hub()) {
+        Ok((files, _)) => Ok((Manifest::of(&files)?, Some(files))),
         Err(error) => match (&error, catalog::find(name)) {
             (models::NoSuchModel::NotHere { .. }, Some(entry)) => Ok((entry.manifest(), None)),
             _ => Err(error.into()),

@@ -50,8 +50,8 @@ pub(in crate::encoders) struct Patches<O: Ops> {
     projection: O::Linear,
     /// What stands before the patches of each picture and how many rows that is; the first brings its position.
     prefix: Option<(O::Table, usize)>,
-    /// For each grid of patches its size and its positions.
-    positions: Vec<(Size, O::Table)>,
+    /// For each size of a picture the size of its grid of patches, and their positions.
+    positions: Vec<(Size, Size, O::Table)>,
 }
 
 impl Settings {
@@ -113,20 +113,19 @@ impl<O: Ops> Patches<O> {
             _ => Some((ops.table(Matrix { width: hidden, values: prefix })?, n_prefix)),
         };
         let learned = Matrix { width: hidden, values: positions.to_vec() };
-        let mut by_grid: Vec<(Size, O::Table)> = Vec::new();
-        for side in sides.iter().map(|side| *side as usize) {
-            let grid = window.out(Size { height: side, width: side });
-            if by_grid.iter().all(|(known, _)| *known != grid) {
-                by_grid.push((grid, ops.table(positions_of(&learned, settings, grid.height))?));
-            }
-        }
+        let positions = sides.iter().map(|side| {
+            let size = Size { height: *side as usize, width: *side as usize };
+            let grid = window.out(size);
+            Ok((size, grid, ops.table(positions_of(&learned, settings, grid.height))?))
+        });
+        let positions = positions.collect::<Result<_>>()?;
         let convolution = Convolution { weight: tensors.weight, bias: tensors.bias };
         Ok(Self {
             window,
             levels: Box::new(*levels),
             projection: convolution.colors_last().into_linear(ops)?,
             prefix,
-            positions: by_grid,
+            positions,
         })
     }
 
@@ -141,8 +140,7 @@ impl<O: Ops> Patches<O> {
         buffer: &mut O::Rows,
         x: &mut O::Rows,
     ) -> Result<Vec<Span>> {
-        let grid = self.window.out(images.size);
-        let Some((_, positions)) = self.positions.iter().find(|(size, _)| *size == grid) else {
+        let Some((_, grid, positions)) = self.positions.iter().find(|(size, ..)| *size == images.size) else {
             let Size { height, width } = images.size;
             bail!("pictures have {width} x {height} pixels, expected a size that the manifest lists");
         };

@@ -5,6 +5,7 @@
 
 use candle_core::Result;
 
+use super::feed_forward::FeedForward;
 use super::normalize;
 use crate::ModelError;
 use crate::encoders::{PackedTokens, Source, TextEncoder};
@@ -52,27 +53,16 @@ pub(in crate::encoders) struct Layer<O: Ops> {
     pub(in crate::encoders) qkv: O::Linear,
     pub(in crate::encoders) attention_out: O::Linear,
     pub(in crate::encoders) attention_norm: O::Norm,
-    pub(in crate::encoders) up: O::Linear,
-    pub(in crate::encoders) inner: Inner,
-    pub(in crate::encoders) down: O::Linear,
-    pub(in crate::encoders) down_norm: O::Norm,
-}
-
-/// What stands between the two linear layers behind attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::encoders) enum Inner {
-    /// An activation.
-    Plain(Activation),
-    /// A gate of this activation: see [`Ops::gate`].
-    Gated(Activation),
+    pub(in crate::encoders) feed_forward: FeedForward<O>,
+    pub(in crate::encoders) last_norm: O::Norm,
 }
 
 /// What one layer leaves to the next.
 struct Buffers<R> {
-    qkv: R,
+    /// Queries, keys and values, and the input of a gate.
+    wide: R,
     context: R,
     inner: R,
-    gated: R,
 }
 
 impl Numbering {
@@ -148,26 +138,17 @@ impl<O: Ops> Layer<O> {
         buffers: &mut Buffers<O::Rows>,
     ) -> Result<()> {
         let PostNorm { ops, attention, .. } = model;
-        let Buffers { qkv, context, inner, gated } = buffers;
-        ops.product(x, &self.qkv, Activation::Identity, qkv)?; // (tokens, 3 * hidden)
+        let Buffers { wide, context, inner } = buffers;
+        ops.product(x, &self.qkv, Activation::Identity, wide)?; // (tokens, 3 * hidden)
         if let Some(angles) = &model.angles {
-            ops.rotate(qkv, 0..attention.query_width() + attention.key_width(), angles, &tokens.positions)?;
+            ops.rotate(wide, 0..attention.query_width() + attention.key_width(), angles, &tokens.positions)?;
         }
-        ops.attend(&attention.within(qkv, &tokens.spans), attention, context)?;
+        ops.attend(&attention.within(wide, &tokens.spans), attention, context)?;
         ops.add_product(context, &self.attention_out, x)?;
         normalize(ops, &self.attention_norm, x, context)?;
-        match self.inner {
-            Inner::Plain(activation) => {
-                ops.product(x, &self.up, activation, inner)?; // (tokens, intermediate)
-                ops.add_product(inner, &self.down, x)?;
-            }
-            Inner::Gated(activation) => {
-                ops.product(x, &self.up, Activation::Identity, inner)?; // (tokens, 2 * intermediate)
-                ops.gate(inner, activation, gated)?;
-                ops.add_product(gated, &self.down, x)?;
-            }
-        }
-        normalize(ops, &self.down_norm, x, context)
+        self.feed_forward.first(ops, x, wide, inner)?;
+        self.feed_forward.add_second(ops, inner, x)?;
+        normalize(ops, &self.last_norm, x, context)
     }
 }
 
@@ -179,7 +160,7 @@ impl<O: Ops> TextEncoder for PostNorm<O> {
     fn embed(&self, tokens: &PackedTokens) -> Result<Vec<f32>> {
         let ops = &self.ops;
         let mut x = ops.rows(); // (tokens, hidden)
-        let mut buffers = Buffers { qkv: ops.rows(), context: ops.rows(), inner: ops.rows(), gated: ops.rows() };
+        let mut buffers = Buffers { wide: ops.rows(), context: ops.rows(), inner: ops.rows() };
         ops.gather(&self.words, &tokens.ids, &mut x)?;
         if let Some(Positions { table, numbering }) = &self.positions {
             ops.add_gather(table, &numbering.rows(tokens), &mut x)?;

@@ -6,6 +6,7 @@
 
 use candle_core::Result;
 
+use super::feed_forward::FeedForward;
 use super::normalize;
 use crate::encoders::{PackedTokens, TextEncoder};
 use crate::manifest::Pooling;
@@ -43,21 +44,18 @@ pub(in crate::encoders) struct Layer<O: Ops> {
     /// Norms over each head of the queries and of the keys.
     pub(in crate::encoders) head_norms: Option<[O::Norm; 2]>,
     pub(in crate::encoders) attention_out: O::Linear,
-    /// Before the gate.
-    pub(in crate::encoders) gate_norm: O::Norm,
-    /// What is activated, and what it is multiplied with, side by side.
-    pub(in crate::encoders) up: O::Linear,
-    pub(in crate::encoders) activation: Activation,
-    pub(in crate::encoders) down: O::Linear,
+    /// Before the feed-forward part.
+    pub(in crate::encoders) inner_norm: O::Norm,
+    pub(in crate::encoders) feed_forward: FeedForward<O>,
 }
 
 /// What one layer leaves to the next.
 struct Buffers<R> {
     normed: R,
-    qkv: R,
+    /// Queries, keys and values, and the input of a gate.
+    wide: R,
     context: R,
     inner: R,
-    gated: R,
 }
 
 impl<O: Ops> Layer<O> {
@@ -70,28 +68,27 @@ impl<O: Ops> Layer<O> {
         x: &mut O::Rows,
         buffers: &mut Buffers<O::Rows>,
     ) -> Result<()> {
-        let Buffers { normed, qkv, context, inner, gated } = buffers;
+        let Buffers { normed, wide, context, inner } = buffers;
         match &self.attention_norm {
-            None => ops.product(x, &self.qkv, Activation::Identity, qkv)?,
+            None => ops.product(x, &self.qkv, Activation::Identity, wide)?,
             Some(norm) => {
                 ops.normalize(x, norm, normed)?;
-                ops.product(normed, &self.qkv, Activation::Identity, qkv)?;
+                ops.product(normed, &self.qkv, Activation::Identity, wide)?;
             }
         }
         // (tokens, queries | keys | values)
         let queries = attention.query_width();
         let keys = queries..queries + attention.key_width();
         if let Some([query, key]) = &self.head_norms {
-            ops.normalize_heads(qkv, 0..queries, query)?;
-            ops.normalize_heads(qkv, keys.clone(), key)?;
+            ops.normalize_heads(wide, 0..queries, query)?;
+            ops.normalize_heads(wide, keys.clone(), key)?;
         }
-        ops.rotate(qkv, 0..keys.end, angles, &tokens.positions)?;
-        ops.attend(&attention.within(qkv, &tokens.spans), attention, context)?;
+        ops.rotate(wide, 0..keys.end, angles, &tokens.positions)?;
+        ops.attend(&attention.within(wide, &tokens.spans), attention, context)?;
         ops.add_product(context, &self.attention_out, x)?;
-        ops.normalize(x, &self.gate_norm, normed)?;
-        ops.product(normed, &self.up, Activation::Identity, inner)?; // (tokens, 2 * intermediate)
-        ops.gate(inner, self.activation, gated)?;
-        ops.add_product(gated, &self.down, x)
+        ops.normalize(x, &self.inner_norm, normed)?;
+        self.feed_forward.first(ops, normed, wide, inner)?;
+        self.feed_forward.add_second(ops, inner, x)
     }
 }
 
@@ -104,7 +101,7 @@ impl<O: Ops> TextEncoder for PreNorm<O> {
         let ops = &self.ops;
         let rows = || ops.rows();
         let mut x = rows(); // (tokens, hidden)
-        let mut buffers = Buffers { normed: rows(), qkv: rows(), context: rows(), inner: rows(), gated: rows() };
+        let mut buffers = Buffers { normed: rows(), wide: rows(), context: rows(), inner: rows() };
         ops.gather(&self.words, &tokens.ids, &mut x)?;
         if let Some(norm) = &self.first_norm {
             normalize(ops, norm, &mut x, &mut buffers.normed)?;

@@ -3,8 +3,10 @@
 use candle_core::Result;
 
 use super::super::{PackedTokens, Source};
+use super::Bias;
+use super::feed_forward::Inner;
 use super::section::Section;
-use super::transformer::{self, Buffers, Inner, Layers, Names};
+use super::transformer::{self, Buffers, Layers, Names};
 use super::{normalize, patches};
 use crate::ModelError;
 use crate::manifest::Pooling;
@@ -41,7 +43,7 @@ impl<'a> Section<'a> {
             intermediate: self.get("intermediate_size", defaults.intermediate)?,
             inner: Inner::Activation(super::activation(self.source(), "hidden_act", &activation)?),
             eps: self.get("layer_norm_eps", defaults.eps)?,
-            qkv_bias: true,
+            qkv_bias: Bias::With,
             reach,
         })
     }

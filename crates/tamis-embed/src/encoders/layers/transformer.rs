@@ -5,9 +5,11 @@
 use candle_core::Result;
 
 use super::super::Source;
+use super::Bias;
+use super::feed_forward::{FeedForward, Inner};
 use crate::ModelError;
 use crate::manifest::Pooling;
-use crate::ops::{Activation, Attention, Columns, Heads, Matrix, Ops, Reach, Span};
+use crate::ops::{Activation, Attention, Columns, Heads, Ops, Reach, Span};
 use crate::weights::Weights;
 
 /// What the tensors of a layer are called, behind the name of the layer.
@@ -38,15 +40,6 @@ impl Names {
     };
 }
 
-/// What stands between the two products of a feed-forward part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::encoders) enum Inner {
-    /// A function of each number.
-    Activation(Activation),
-    /// The function of a number, times another number: the first product is twice as wide (Shazeer 2020).
-    Gate(Activation),
-}
-
 /// What layers are built by.
 #[derive(Debug)]
 pub(in crate::encoders) struct Settings<'a> {
@@ -61,8 +54,8 @@ pub(in crate::encoders) struct Settings<'a> {
     pub(in crate::encoders) inner: Inner,
     /// `eps` of all norms.
     pub(in crate::encoders) eps: f32,
-    /// Whether queries, keys and values have a bias.
-    pub(in crate::encoders) qkv_bias: bool,
+    /// Of queries, keys and values.
+    pub(in crate::encoders) qkv_bias: Bias,
     pub(in crate::encoders) reach: Reach,
 }
 
@@ -81,10 +74,8 @@ struct Layer<O: Ops> {
     /// With its scale folded in.
     attention_out: O::Linear,
     inner_norm: O::Norm,
-    up: O::Linear,
-    inner: Inner,
     /// With its scale folded in.
-    down: O::Linear,
+    feed_forward: FeedForward<O>,
 }
 
 /// What one layer leaves to the next.
@@ -175,27 +166,22 @@ impl<O: Ops> Layer<O> {
         let at = |name: &str| format!("{}.{index}.{name}", settings.name);
         let norm = |name: &str| super::layer_norm(ops, weights, &at(name), (hidden, eps));
         let qkv = names.qkv.map(at);
-        let qkv = qkv.each_ref().map(String::as_str);
-        let up = match inner {
-            Inner::Activation(_) => intermediate,
-            Inner::Gate(_) => 2 * intermediate,
-        };
+        let qkv = qkv.each_ref().map(|name| (name.as_str(), hidden));
         let [attention_scale, inner_scale] = match names.scales {
             Some(scales) => scales.map(|name| Some(at(name))),
             None => [None, None],
         };
         Ok(Self {
             attention_norm: norm(names.attention_norm)?,
-            qkv: match settings.qkv_bias {
-                true => super::stacked(ops, weights, &qkv, (hidden, hidden))?,
-                false => stacked_without_bias(ops, weights, &qkv, (hidden, hidden))?,
-            },
+            qkv: super::side_by_side(ops, weights, &qkv, hidden, settings.qkv_bias)?,
             attention,
             attention_out: scaled(ops, weights, &at(names.attention_out), attention_scale, (hidden, hidden))?,
             inner_norm: norm(names.inner_norm)?,
-            up: super::linear(ops, weights, &at(names.up), (up, hidden))?,
-            inner,
-            down: scaled(ops, weights, &at(names.down), inner_scale, (hidden, intermediate))?,
+            feed_forward: FeedForward {
+                up: super::linear(ops, weights, &at(names.up), (inner.width(intermediate), hidden))?,
+                inner,
+                down: scaled(ops, weights, &at(names.down), inner_scale, (hidden, intermediate))?,
+            },
         })
     }
 
@@ -218,29 +204,9 @@ impl<O: Ops> Layer<O> {
         let Buffers { narrow, wide, inner } = buffers;
         ops.add_product(narrow, &self.attention_out, x)?;
         ops.normalize(x, &self.inner_norm, narrow)?;
-        match self.inner {
-            Inner::Activation(activation) => ops.product(narrow, &self.up, activation, inner)?,
-            Inner::Gate(activation) => {
-                ops.product(narrow, &self.up, Activation::Identity, wide)?; // (tokens, 2 * intermediate)
-                ops.gate(wide, activation, inner)?;
-            }
-        }
-        ops.add_product(inner, &self.down, x) // (tokens, intermediate)
+        self.feed_forward.first(ops, narrow, wide, inner)?;
+        self.feed_forward.add_second(ops, inner, x)
     }
-}
-
-/// The linear layers `names` of shape `(n_out, n_in)` each, without biases, as one whose results stand side by side.
-fn stacked_without_bias<O: Ops>(
-    ops: &O,
-    weights: &Weights<'_>,
-    names: &[&str],
-    (n_out, n_in): (usize, usize),
-) -> std::result::Result<O::Linear, ModelError> {
-    let mut weight = Matrix { width: n_in, values: Vec::with_capacity(names.len() * n_out * n_in) };
-    for name in names {
-        weight.values.extend(weights.values(&format!("{name}.weight"), &[n_out, n_in])?);
-    }
-    Ok(ops.linear(weight, None)?)
 }
 
 /// The linear layer `name` with each of its results multiplied by the number that the tensor `scale` has for it.

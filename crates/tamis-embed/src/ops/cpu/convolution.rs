@@ -93,12 +93,9 @@ impl Depthwise {
     /// # Panics
     /// When the kernel is not 3x3 or 5x5, or its stride not 1 or 2: a bug.
     pub(super) fn new(weights: &DepthwiseWeights) -> Self {
-        let DepthwiseWeights { window, weight, bias, activation } = weights;
+        let DepthwiseWeights { window, bias, activation, .. } = weights;
         assert!(matches!((window.kernel, window.stride), (3 | 5, 1 | 2)), "kernels are 3x3 or 5x5, strides 1 or 2");
-        let n_taps = window.kernel * window.kernel;
-        let taps = |tap: usize| weight.iter().skip(tap).step_by(n_taps).copied();
-        let weight = (0..n_taps).flat_map(taps).collect();
-        Self { window: *window, weight, bias: bias.clone(), activation: *activation }
+        Self { window: *window, weight: weights.by_tap(), bias: bias.clone(), activation: *activation }
     }
 
     /// Channels of input and result.

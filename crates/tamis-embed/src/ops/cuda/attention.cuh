@@ -6,9 +6,10 @@
 
 #pragma once
 
-// Some queries of one sample, from `first` on, counted from the sample's first one.
+// Some queries of one sample, from `first` on, counted from the sample's first one. The results of the sample begin at
+// row `out_start`.
 struct Tile {
-    unsigned query_start, n_queries, key_start, n_keys, first;
+    unsigned query_start, n_queries, key_start, n_keys, out_start, first;
 };
 
 // What is the same for all tiles. Heads of a tensor begin `..._first` columns behind the beginning of a row.
@@ -119,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(128)
     for (int i = 0; i < 4; i++) {
         unsigned own = warp * 4 + i;
         if (n_own <= own) continue;
-        size_t row = tile.query_start + tile.first + own;
+        size_t row = tile.out_start + tile.first + own;
 #pragma unroll
         for (int j = 0; j < MOST_DIM / 32; j++) {
             unsigned column = j * 32 + lane;
@@ -328,7 +329,7 @@ __device__ __forceinline__ void attend_tile(const __half* query, const __half* k
         total[i] += __shfl_xor_sync(0xffffffffu, total[i], 2);
         if (tile.n_queries <= places[i]) continue;
         float scale = total[i] > 0.0f ? 1.0f / total[i] : 0.0f;
-        __half* to = out + ((size_t)(tile.query_start + places[i]) * it.n_heads + head) * it.dim;
+        __half* to = out + ((size_t)(tile.out_start + places[i]) * it.n_heads + head) * it.dim;
 #pragma unroll
         for (int j = 0; j < D / 8; j++) {
             unsigned column = j * 8 + pair * 2;

@@ -14,8 +14,8 @@ use std::thread::{self, ThreadId};
 use candle_core::cuda_backend::cudarc::cublas::CudaBlas;
 use candle_core::cuda_backend::cudarc::cublaslt::CudaBlasLT;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DeviceRepr, LaunchArgs, LaunchConfig, PinnedHostSlice, result,
-    sys,
+    CudaContext, CudaEvent, CudaFunction, CudaSlice, CudaStream, DeviceRepr, LaunchArgs, LaunchConfig, PinnedHostSlice,
+    result, sys,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::{Result, bail};
@@ -33,7 +33,7 @@ const N_UPLOADS: usize = 8;
 const N_THREADS: u32 = 256;
 
 /// Every kernel that is the same for all number types.
-const KERNELS: [&str; 14] = [
+const KERNELS: [&str; 13] = [
     "add_bias",
     "gate",
     "gather",
@@ -47,7 +47,6 @@ const KERNELS: [&str; 14] = [
     "pool",
     "unfold",
     "convolve",
-    "attend",
 ];
 
 /// A GPU with the kernels for rows of `T`.
@@ -66,8 +65,14 @@ pub(crate) struct Lane {
     pub(super) blas_lt: CudaBlasLT,
     /// What was uploaded last: layers ask for the same tiles and positions one after the other.
     uploads: Mutex<VecDeque<Upload>>,
-    /// Where bytes are collected on their way; the device reads such memory by itself.
-    staging: Mutex<Option<PinnedHostSlice<u8>>>,
+    staging: Mutex<Option<Staging>>,
+}
+
+/// Where bytes are collected on their way; the device reads such memory by itself.
+struct Staging {
+    bytes: PinnedHostSlice<u8>,
+    /// Comes after the copy that reads them.
+    copied: CudaEvent,
 }
 
 /// Numbers, and where they are on the device.
@@ -100,7 +105,7 @@ impl<T: Number> Gpu<T> {
         keep_memory(&context)?;
         let module = context.load_module(Ptx::from_src(T::PTX)).map_err(failed)?;
         let mut kernels = HashMap::new();
-        for name in KERNELS.iter().copied().filter(|name| *name != "attend").chain(T::ATTENTION.iter().copied()) {
+        for name in KERNELS.iter().chain(T::ATTENTION).copied() {
             kernels.insert(name, module.load_function(name).map_err(failed)?);
         }
         let lanes = (0..N_LANES).map(|_| Lane::open(&context)).collect::<Result<_>>()?;
@@ -169,25 +174,30 @@ impl Lane {
         Ok(slice)
     }
 
-    /// Uploads bytes, part after part, by way of memory that the device reads by itself.
+    /// Uploads bytes, part after part, by way of memory that the device reads by itself. Waits until it has read those of
+    /// the call before.
     pub(super) fn upload_bytes(&self, parts: &[&[u8]]) -> Result<CudaSlice<u8>> {
         let n = parts.iter().map(|part| part.len()).sum::<usize>().max(1);
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pinned = match staging.take().filter(|pinned| n <= pinned.len()) {
-            Some(pinned) => pinned,
+        let before = staging.take();
+        if let Some(before) = &before {
+            before.copied.synchronize().map_err(failed)?;
+        }
+        let mut bytes = match before.map(|before| before.bytes).filter(|bytes| n <= bytes.len()) {
+            Some(bytes) => bytes,
             // SAFETY: bytes are bytes, whatever they are.
             None => unsafe { self.stream.context().alloc_pinned(n) }.map_err(failed)?,
         };
-        // Waits until the bytes of the call before are on the device.
-        let mut rest = pinned.as_mut_slice().map_err(failed)?;
+        let mut rest = bytes.as_mut_slice().map_err(failed)?;
         for part in parts {
             let (place, after) = rest.split_at_mut(part.len());
             place.copy_from_slice(part);
             rest = after;
         }
-        let mut slice = self.allocate(pinned.len())?;
-        self.stream.memcpy_htod(&pinned, &mut slice).map_err(failed)?;
-        *staging = Some(pinned);
+        let mut slice = self.allocate(n)?;
+        self.stream.memcpy_htod(&bytes.as_slice().map_err(failed)?[..n], &mut slice).map_err(failed)?;
+        let copied = self.stream.record_event(None).map_err(failed)?;
+        *staging = Some(Staging { bytes, copied });
         Ok(slice)
     }
 

@@ -62,15 +62,17 @@ impl MapShape {
     }
 }
 
-/// The tiles of `n_queries` queries of all samples, as `struct Tile` of `attention.cuh`.
-pub(super) fn tiles<R>(heads: &Heads<'_, R>, n_queries: usize) -> Result<Vec<u32>> {
-    let mut tiles = Vec::new();
+/// The tiles of `n_queries` queries of all samples, as `struct Tile` of `attention.cuh`. Their results stand one after the
+/// other.
+pub(super) fn tiles<R>(heads: &Heads<'_, R>, n_queries: usize) -> Result<Vec<[u32; 6]>> {
+    let (mut tiles, mut out_start) = (Vec::new(), 0);
     for (queries, keys) in heads.query_spans.iter().zip(heads.key_spans) {
-        let sample = [short(queries.start)?, short(queries.len)?, short(keys.start)?, short(keys.len)?];
+        let [start, n, key_start, n_keys, out] =
+            [short(queries.start)?, short(queries.len)?, short(keys.start)?, short(keys.len)?, short(out_start)?];
         for first in (0..queries.len).step_by(n_queries) {
-            tiles.extend(sample);
-            tiles.push(short(first)?);
+            tiles.push([start, n, key_start, n_keys, out, short(first)?]);
         }
+        out_start += queries.len;
     }
     Ok(tiles)
 }

@@ -1,25 +1,27 @@
 //! `tamis models verify`.
 
+use tamis::models::Source;
 use tamis::{config, models};
-use tamis_embed::{Device, DeviceChoice, hub};
-use tamis_embed::{Manifest, ModelFiles};
+use tamis_embed::hub::{self, Snapshot};
+use tamis_embed::{DeviceChoice, Manifest, ModelFiles};
 
-use super::{has_encoder, print, source};
+use super::{has_encoder, print};
 use crate::args::ModelArgs;
+use crate::commands::open_device;
 use crate::commands::trial::try_model;
 use crate::exit::ExitStatus;
 
 /// Compares the files of a model with their hashes, then loads it and embeds something.
 pub(super) fn run(args: &ModelArgs) -> anyhow::Result<ExitStatus> {
     let name = &args.model;
-    let files = models::find(name, &config::hub())?;
+    let (files, pulled) = models::locate(name, &config::hub())?;
     let manifest = Manifest::of(&files)?;
     let mut lines = vec![("model", manifest.id.clone())];
     lines.extend(manifest.revision.clone().map(|revision| ("revision", revision)));
-    lines.push(("files", hashes(name, &files, &manifest)?));
+    lines.push(("files", hashes(name, &files, pulled.as_ref(), &manifest)?));
     if has_encoder(&manifest) {
         lines.extend(
-            try_model(name, &files, &Device::open(DeviceChoice::Auto)?)?.into_iter().map(|said| ("trial", said)),
+            try_model(name, &files, &open_device(DeviceChoice::Auto)?)?.into_iter().map(|said| ("trial", said)),
         );
     } else {
         lines.push(("trial", format!("not tried: this version has no encoder for `{}`", manifest.architecture)));
@@ -29,7 +31,12 @@ pub(super) fn run(args: &ModelArgs) -> anyhow::Result<ExitStatus> {
 }
 
 /// What was compared; an error at the first file that differs.
-fn hashes(name: &str, files: &ModelFiles, manifest: &Manifest) -> anyhow::Result<String> {
+fn hashes(
+    name: &str,
+    files: &ModelFiles,
+    pulled: Option<&(Source, Snapshot)>,
+    manifest: &Manifest,
+) -> anyhow::Result<String> {
     let pinned = |n: usize| format!("{n} as pinned in model.toml");
     match files {
         ModelFiles::Bundled { files, .. } => {
@@ -51,9 +58,8 @@ fn hashes(name: &str, files: &ModelFiles, manifest: &Manifest) -> anyhow::Result
             Ok(pinned(pins.len()))
         }
         ModelFiles::Pulled { .. } => {
-            let source = source(name)?;
-            let snapshot = hub::find(&config::hub(), &source.wanted())?;
-            let n = snapshot.map(|it| hub::verify(&source.wanted(), &it)).transpose()?.unwrap_or(0);
+            let verify = |(source, snapshot): &(Source, Snapshot)| hub::verify(&source.wanted(), snapshot);
+            let n = pulled.map(verify).transpose()?.unwrap_or(0);
             Ok(match n {
                 0 => "nothing to compare with: another tool fetched them; `tamis models pull` pins them".to_owned(),
                 n => format!("{n} as pinned by the first pull"),

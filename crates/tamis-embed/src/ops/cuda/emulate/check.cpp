@@ -330,13 +330,15 @@ static void attention(unsigned seed, Attention it, const std::vector<Span>& quer
     for (unsigned x : {it.query_width, it.key_width, it.value_width, it.query_first, it.key_first, it.value_first}) {
         it.aligned = it.aligned && x % 8 == 0;
     }
-    Numbers expected(n_queries * it.n_heads * it.dim);
+    Numbers expected;
     std::vector<Tile> tiles;
+    unsigned out_start = 0;
     for (size_t sample = 0; sample < queries.size(); sample++) {
         Span own = queries[sample], other = keys[sample];
         for (unsigned first = 0; first < own.len; first += QUERIES) {
-            tiles.push_back({own.start, own.len, other.start, other.len, first});
+            tiles.push_back({own.start, own.len, other.start, other.len, out_start, first});
         }
+        expected.resize((out_start + own.len) * it.n_heads * it.dim);
         for (unsigned i = 0; i < own.len * it.n_heads; i++) {
             unsigned place = i / it.n_heads, head = i % it.n_heads, key_head = head / (it.n_heads / it.n_key_heads);
             const double* q = &query[(own.start + place) * it.query_width + it.query_first + head * it.dim];
@@ -355,12 +357,13 @@ static void attention(unsigned seed, Attention it, const std::vector<Span>& quer
                     else total += weights[j] = exp(score - most);
                 }
             }
-            double* context = &expected[((own.start + place) * it.n_heads + head) * it.dim];
+            double* context = &expected[((out_start + place) * it.n_heads + head) * it.dim];
             for (unsigned j = 0; j < other.len; j++) {
                 const double* v = &value[(other.start + j) * it.value_width + it.value_first + key_head * it.dim];
                 for (unsigned d = 0; d < it.dim; d++) context[d] += weights[j] / total * v[d];
             }
         }
+        out_start += own.len;
     }
     Buffer<Number> q(rounded(query)), k(rounded(key)), v(rounded(value)), out(expected.size());
     Buffer<float> b(singles(bias));
@@ -407,6 +410,7 @@ static void attentions(unsigned seed) {
         auto few = packed({3, 70});
         attention(seed, heads(4, 2, dim), few, few, "shared heads");
         attention(seed, heads(2, 1, dim), few, packed({66, 5}), "across");
+        attention(seed, heads(2, 1, dim), {{2, 1}, {9, 70}}, packed({66, 5}), "queries apart");
         Attention it = heads(1, 1, dim);
         it.n_bias = 1;
         attention(seed, it, spans, spans, "bias");
