@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Checks and times the GPU build on a machine with an NVIDIA GPU.
 #
-#   scripts/gpu-check.sh PROGRAMS [TESTS]
+#   scripts/gpu-check.sh PROGRAMS [TESTS [TAMIS PICTURES]]
 #
 # Needs neither cargo nor NVIDIA's compiler there, but this checkout and what was built elsewhere, as it is or by xz:
 #   PROGRAMS  examples/gpu_speed of crate tamis-embed, built with the feature `cuda`
 #   TESTS     the unit tests of the same crate and feature, where every operation runs on the GPU
-# scripts/build-cuda.sh --programs builds both: target/cuda/gpu_speed.xz and target/cuda/gpu_tests.xz.
+#   TAMIS     the program itself with the default models in it, for times from the disk to vectors
+#   PICTURES  a folder of some JPEG files for these; `scripts/bench.sh engine images` leaves acceptance-data/bench-images/small
+# scripts/build-cuda.sh --bundled --programs builds all: target/cuda/gpu_speed.xz, gpu_tests.xz and tamis.xz.
 #
 # The tests run first; then vectors of whole models are compared with the CPU's, and a table says how many there are in a
 # second: beside the rate of a large matrix product in the same run, and beside sentence-transformers and timm where
 # python3 has them. NVIDIA's libraries are looked for in the wheels of python3 and where the system has them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+if [ $# -lt 1 ] || [ $# -gt 4 ] || [ $# -eq 3 ]; then
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader; then
@@ -48,12 +50,17 @@ PYTHON
 )
 export LD_LIBRARY_PATH=${wheels}${wheels:+:}${LD_LIBRARY_PATH:-}
 
-if [ $# -eq 2 ]; then
+if [ $# -ge 2 ]; then
     unpack "$2" tests
     # The tests look for fixtures relative to their crate.
-    (cd crates/tamis-embed && "$scratch/tests" --test-threads 1 ops::)
+    (cd crates/tamis-embed && "$scratch/tests" --test-threads 1 ops:: parity::)
 fi
 unpack "$1" gpu_speed
 mkdir "$scratch/models"
 "$scratch/gpu_speed" models tests/fixtures/models/real_texts.jsonl "$scratch/models" | tee "$scratch/results.jsonl"
-python3 scripts/gpu_check.py "$scratch/results.jsonl" "$scratch/models"
+from_disk=()
+if [ $# -eq 4 ]; then
+    unpack "$3" tamis
+    from_disk=(--tamis "$scratch/tamis" --texts tests/fixtures/models/real_texts.jsonl --pictures "$4")
+fi
+python3 scripts/gpu_check.py "$scratch/results.jsonl" "$scratch/models" "${from_disk[@]}"

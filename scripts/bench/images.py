@@ -15,12 +15,14 @@ neighbors in time alike, falls out of the ratio.
     tamis                 decode, hash of the pixels, perceptual hashes, grey picture, thumbnail, input of 224 x 224 (bicubic)
     tamis-bilinear        the same, bilinear
     tamis-fingerprints    the same, no input
-    pillow                decode and scale to 224 x 224, bicubic; nothing else
+    pillow                decode, convert to RGB as the loaders of torchvision do, scale to 224 x 224, bicubic
     pillow-bilinear       the same, bilinear
+    pillow-rgb            pillow without the conversion, for who knows that all files are RGB: it saves a copy
     pillow-fingerprints   pillow, and what else tamis makes: SHA-256 of the pixels, phash and dhash by ImageHash, grey
                           picture, thumbnail (left out where ImageHash is missing)
     pillow-simd           pillow in the Python of --simd-python, where pillow-simd is installed
     pillow-simd-bilinear  the same, bilinear
+    pillow-simd-rgb       pillow-rgb there
     opencv                decode and scale, cubic, with OpenCV (no antialiasing); left out where it is missing
     opencv-bilinear       the same, bilinear
 
@@ -114,14 +116,15 @@ SETS = {
 # Contestants
 
 
-def pillow(resampling, fingerprints=False):
+def pillow(resampling, fingerprints=False, converts=True):
     """Returns what one pass of Pillow does with the bytes of a file."""
     from PIL import Image
 
     def scale(content):
         picture = Image.open(io.BytesIO(content))
-        # Without a copy of what is RGB already.
-        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+        if converts:
+            # As the loaders of torchvision do; of what is RGB already this makes a copy.
+            picture = picture.convert("RGB")
         picture.resize((SIDE, SIDE), resampling).tobytes()
         return picture
 
@@ -164,6 +167,7 @@ BILINEAR, BICUBIC = 2, 3
 PEERS = {
     "pillow": lambda: pillow(BICUBIC),
     "pillow-bilinear": lambda: pillow(BILINEAR),
+    "pillow-rgb": lambda: pillow(BICUBIC, converts=False),
     "pillow-fingerprints": lambda: pillow(BICUBIC, fingerprints=True),
     "opencv": lambda: opencv("INTER_CUBIC"),
     "opencv-bilinear": lambda: opencv("INTER_LINEAR"),
@@ -214,7 +218,7 @@ def contestants(example, simd_python):
     }
     found |= {name: Contestant(name, [sys.executable, __file__, "--serve"]) for name in PEERS}
     if simd_python:
-        for name in ["pillow", "pillow-bilinear"]:
+        for name in ["pillow", "pillow-bilinear", "pillow-rgb"]:
             found[name.replace("pillow", "pillow-simd")] = Contestant(name, [simd_python, __file__, "--serve"])
     return found
 

@@ -65,6 +65,8 @@ pub(crate) struct Source<'a> {
     /// `config.json`; null where the model has none.
     pub(crate) config: serde_json::Value,
     pub(crate) weights: Weights<'a>,
+    /// File name of the tokenizer, by the manifest.
+    pub(crate) tokenizer: &'a str,
     /// Length of a vector, by the manifest.
     pub(crate) dim: usize,
     pub(crate) input: EncoderInput,

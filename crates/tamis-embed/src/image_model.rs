@@ -60,7 +60,7 @@ impl ImageModel {
         };
         let levels = Box::new([0, 1, 2].map(|color| levels(input.mean[color], input.std[color])));
         let read = EncoderInput::Image { sizes: input.sizes.clone(), levels };
-        let source = Source { files, config, weights, dim: manifest.dim, input: read };
+        let source = Source { files, config, weights, tokenizer: &manifest.tokenizer, dim: manifest.dim, input: read };
         let encoder = encoders::build_image(&manifest.architecture, &device.backend, &source)?;
         let center = match source.weights.has(CENTER) {
             true => source.weights.values(CENTER, &[manifest.dim])?,

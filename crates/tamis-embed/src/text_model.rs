@@ -72,7 +72,7 @@ impl TextModel {
         let bytes = files.require(&manifest.weights, "the weights in safetensors format (not pytorch_model.bin)")?;
         let weights = Weights::open(files, &manifest.weights, &bytes, manifest.weights_format)?;
         let read = EncoderInput::Text { pooling: input.pooling, max_tokens: input.max_tokens };
-        let source = Source { files, config, weights, dim: manifest.dim, input: read };
+        let source = Source { files, config, weights, tokenizer: &manifest.tokenizer, dim: manifest.dim, input: read };
         let encoder = encoders::build_text(&manifest.architecture, &device.backend, &source)?;
         let ((last, token), n_ids) = (&tokenizer.last, encoder.n_ids());
         if n_ids <= *last as usize {

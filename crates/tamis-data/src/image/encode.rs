@@ -1,9 +1,9 @@
 //! Small baseline JPEG files for people to look at.
 //!
-//! Thumbnails are made of all pictures, and the encoders of the crates `image` and `jpeg-encoder` make a whole picture of
-//! 500 x 375 pixels take 15 % longer (docs/benchmarks). This one has the same header, tables and sampling (ITU-T T.81, baseline, colors at full
-//! resolution), works on eight rows at once, and rounds coefficients from 32-bit floats. Sums are made in one order on all
-//! machines and nothing is fused, so the same pixels give the same bytes.
+//! A thumbnail is made of every picture, and by the encoders of the crates `image` and `jpeg-encoder` a whole picture of
+//! 500 x 375 pixels takes 20 and 8 to 15 % longer (docs/benchmarks). This one has the same header, tables and sampling
+//! (ITU-T T.81, baseline, colors at full resolution), works on eight rows at once, and rounds coefficients from 32-bit
+//! floats. Sums are made in one order on all machines and nothing is fused, so the same pixels give the same bytes.
 
 use super::flat::Channels;
 use super::machine::{self, Machine, Pass};

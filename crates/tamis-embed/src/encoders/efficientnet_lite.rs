@@ -300,7 +300,7 @@ mod tests {
         let weights = Weights::open(&files, "model.safetensors", &file, WeightsFormat::Plain).unwrap();
         let level = |value: usize| f32::from(u8::try_from(value).unwrap()) / 128.0 - 1.0;
         let input = EncoderInput::Image { sizes: vec![64], levels: Box::new([std::array::from_fn(level); 3]) };
-        let source = Source { files: &files, config, weights, dim, input };
+        let source = Source { files: &files, config, weights, tokenizer: "", dim, input };
         build_image("efficientnet-lite", &Backend::Cpu, &source)
     }
 

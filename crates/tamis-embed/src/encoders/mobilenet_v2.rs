@@ -130,7 +130,8 @@ mod tests {
         let level = |value: usize| (f32::from(u8::try_from(value).unwrap()) - 127.0) / 128.0;
         let levels = Box::new([std::array::from_fn(level); 3]);
         let input = EncoderInput::Image { sizes: vec![224], levels };
-        let source = Source { files: &files, config: serde_json::Value::Null, weights, dim: LAST, input };
+        let source =
+            Source { files: &files, config: serde_json::Value::Null, weights, tokenizer: "", dim: LAST, input };
         build_image("mobilenet-v2", &Backend::Cpu, &source).unwrap()
     }
 

@@ -107,7 +107,7 @@ fn first(shape: &[usize]) -> usize {
 
 /// The id of the token that stands for unknown words; `None` where the tokenizer has none.
 fn unknown_token(source: &Source<'_>) -> std::result::Result<Option<u32>, ModelError> {
-    let file = "tokenizer.json";
+    let file = source.tokenizer;
     let bytes = source.files.require(file, "the tokenizer in the format of the Hugging Face tokenizers library")?;
     let Tokenizer { model, added_tokens } = parse(source, file, &bytes)?;
     let Some(name) = model.unk_token else {
@@ -198,7 +198,14 @@ mod tests {
         let files = ModelFiles::Folder(folder.path().to_owned());
         let weights = Weights::open(&files, "model.safetensors", file, WeightsFormat::Plain)?;
         let input = EncoderInput::Text { pooling: Pooling::Mean, max_tokens: 8 };
-        let source = Source { files: &files, config: serde_json::Value::Null, weights, dim: 2, input };
+        let source = Source {
+            files: &files,
+            config: serde_json::Value::Null,
+            weights,
+            tokenizer: "tokenizer.json",
+            dim: 2,
+            input,
+        };
         let encoder = Def::build(Cpu, &source)?;
         let mut tokens = PackedTokens { ids: Vec::new(), positions: Vec::new(), spans: Vec::new() };
         for text in texts {

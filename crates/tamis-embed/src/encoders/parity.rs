@@ -125,7 +125,14 @@ impl Case {
 
     fn source(&self, config: &Value, input: EncoderInput) -> Source<'_> {
         let weights = Weights::open(&self.files, "model.safetensors", &self.weights, WeightsFormat::Plain).unwrap();
-        Source { files: &self.files, config: config.clone(), weights, dim: self.golden.dim, input }
+        Source {
+            files: &self.files,
+            config: config.clone(),
+            weights,
+            tokenizer: "tokenizer.json",
+            dim: self.golden.dim,
+            input,
+        }
     }
 
     /// The encoder for texts of `config`.

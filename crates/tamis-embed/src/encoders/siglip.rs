@@ -99,10 +99,10 @@ fn pad_of_tokenizer(source: &Source<'_>) -> std::result::Result<Option<u32>, Mod
     let Some(token) = token.as_str().or(token["content"].as_str()) else {
         return Ok(None);
     };
-    let tokenizer = read("tokenizer.json")?;
+    let tokenizer = read(source.tokenizer)?;
     let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
     let id = added.filter(|it| it["content"] == token).find_map(|it| u32::try_from(it["id"].as_u64()?).ok());
-    let missing = || source.files.malformed("tokenizer.json", format!("added_tokens has no pad_token `{token}`"));
+    let missing = || source.files.malformed(source.tokenizer, format!("added_tokens has no pad_token `{token}`"));
     id.ok_or_else(missing).map(Some)
 }
 
