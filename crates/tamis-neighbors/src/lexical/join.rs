@@ -1,0 +1,383 @@
+//! The join: prefix, length and positional filter, then a merge that counts.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tamis_core::Task;
+
+use super::sets::{TokenSets, small};
+
+/// Sets that one thread takes at a time.
+const CHUNK: usize = 256;
+
+/// Chunks of a round for each thread: what a round finds is held before the cap is applied.
+const CHUNKS_PER_THREAD: usize = 4;
+
+/// Equal sets up to which all of their pairs are listed. Of more, each is listed with the first one, which then stands for
+/// all of them: a thousand copies are a fact of a thousand lines and not of half a million.
+const MAX_LISTED: usize = 100;
+
+/// Marks a set that cannot reach the minimum any more.
+const BEATEN: u32 = u32::MAX;
+
+/// Far more than the rounding of a product of a size and a minimum, far less than 1.
+const SLACK: f64 = 1e-9;
+
+/// How alike two sets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetMeasure {
+    /// The tokens of both over the tokens of either.
+    Jaccard,
+    /// The tokens of both over those of the smaller set.
+    Containment,
+}
+
+/// What is joined.
+#[derive(Clone, Copy, Debug)]
+pub struct SetJoin {
+    /// How alike two sets are.
+    pub measure: SetMeasure,
+    /// Smallest similarity that counts, above 0 and at most 1.
+    pub min: f64,
+    /// Most pairs to keep; further ones are counted only.
+    pub max_pairs: usize,
+}
+
+/// Two texts and the similarity of their sets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SetPair {
+    /// The query; in a self-join the smaller text.
+    pub a: u32,
+    /// The other text.
+    pub b: u32,
+    /// By the measure of the join.
+    pub similarity: f64,
+}
+
+/// The pairs of a join.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SetPairs {
+    /// The pairs kept, ascending by `(a, b)`.
+    pub pairs: Vec<SetPair>,
+    /// How many there are in all.
+    pub n_found: u64,
+    /// Texts that are listed with the first of their equals alone, which stands for them in all other pairs.
+    pub n_represented: usize,
+}
+
+impl SetMeasure {
+    /// The measure for an overlap of sets of `a` and `b` tokens.
+    #[expect(clippy::cast_precision_loss, reason = "sizes are below 2^32")]
+    fn similarity(self, overlap: usize, a: usize, b: usize) -> f64 {
+        match self {
+            Self::Jaccard => overlap as f64 / (a + b - overlap) as f64,
+            Self::Containment => overlap as f64 / a.min(b) as f64,
+        }
+    }
+
+    /// Least overlap of sets of `a` and `b` tokens with a similarity of `min`.
+    #[expect(clippy::cast_precision_loss, reason = "sizes are below 2^32")]
+    fn least_overlap(self, min: f64, a: usize, b: usize) -> usize {
+        match self {
+            Self::Jaccard => ceil(min / (1.0 + min) * (a + b) as f64),
+            Self::Containment => ceil(min * a.min(b) as f64),
+        }
+    }
+
+    /// Least size of a set that can have a similarity of `min` with one of `size` tokens.
+    #[expect(clippy::cast_precision_loss, reason = "sizes are below 2^32")]
+    fn least_size(self, min: f64, size: usize) -> usize {
+        match self {
+            Self::Jaccard => ceil(min * size as f64),
+            Self::Containment => 1,
+        }
+    }
+}
+
+/// The least whole number that is not below `x`, and at least 1; rounding errors of `x` do not count.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are above 0 and below 2^32")]
+fn ceil(x: f64) -> usize {
+    ((x - SLACK).ceil() as usize).max(1)
+}
+
+impl SetJoin {
+    /// Finds all pairs of different texts. Texts without tokens have none.
+    ///
+    /// Time grows with the pairs of sets that share a rare token; the worst case is quadratic. Memory: about 16 bytes for
+    /// each text and thread, 8 for each token of a prefix, and the pairs. Tells `task` of every text that is done.
+    ///
+    /// # Panics
+    /// When the minimum is not above 0 and at most 1.
+    #[must_use]
+    pub fn self_join(&self, sets: &TokenSets, task: &dyn Task) -> SetPairs {
+        let distinct = Distinct::of(sets, 0..sets.len());
+        let mut found = SetPairs { n_represented: distinct.n_represented(), ..SetPairs::default() };
+        // Equal sets reach any minimum.
+        for members in &distinct.members {
+            for (i, a) in listed(members).iter().enumerate() {
+                self.keep(&mut found, members[i + 1..].iter().map(|b| SetPair { a: *a, b: *b, similarity: 1.0 }));
+            }
+        }
+        self.run(sets, &distinct, &distinct, true, found, task)
+    }
+
+    /// Finds all pairs of one of the first `n_queries` texts and one of the others, as [`SetJoin::self_join`].
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn cross_join(&self, sets: &TokenSets, n_queries: usize, task: &dyn Task) -> SetPairs {
+        let queries = Distinct::of(sets, 0..n_queries);
+        let base = Distinct::of(sets, n_queries..sets.len());
+        let n_represented = queries.n_represented() + base.n_represented();
+        self.run(sets, &queries, &base, false, SetPairs { n_represented, ..SetPairs::default() }, task)
+    }
+
+    fn run(
+        &self,
+        sets: &TokenSets,
+        queries: &Distinct,
+        base: &Distinct,
+        is_self: bool,
+        mut found: SetPairs,
+        task: &dyn Task,
+    ) -> SetPairs {
+        assert!(0.0 < self.min && self.min <= 1.0, "because a smaller minimum would list all pairs of texts");
+        let index = Index::new(self, sets, base, is_self);
+        let n_threads = rayon::current_num_threads();
+        let scratch: Vec<_> = (0..n_threads).map(|_| Mutex::new(Scratch::new(base.members.len()))).collect();
+        let firsts: Vec<usize> = (0..queries.members.len()).step_by(CHUNK).collect();
+        for round in firsts.chunks(n_threads * CHUNKS_PER_THREAD) {
+            let join = Self { max_pairs: self.max_pairs - found.pairs.len(), ..*self };
+            let next = AtomicUsize::new(0);
+            let chunks: Vec<_> = round.iter().map(|_| Mutex::new(SetPairs::default())).collect();
+            rayon::broadcast(|thread| {
+                let mut scratch = lock(&scratch[thread.index()]);
+                while let Some((first, chunk)) = round.iter().zip(&chunks).nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut chunk = lock(chunk);
+                    for query in *first..(first + CHUNK).min(queries.members.len()) {
+                        let members = &queries.members[query];
+                        let probe = Probe { join: &join, sets, index: &index, base };
+                        probe.run(members, is_self.then_some(query), &mut scratch, &mut chunk);
+                        task.advance(members.len() as u64);
+                    }
+                }
+            });
+            for chunk in chunks {
+                let SetPairs { pairs, n_found, .. } = chunk.into_inner().unwrap_or_else(PoisonError::into_inner);
+                found.n_found += n_found;
+                found.pairs.extend(pairs.into_iter().take(self.max_pairs - found.pairs.len()));
+            }
+        }
+        found.pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
+        found
+    }
+
+    /// Adds pairs as long as there is room, and counts all.
+    fn keep(&self, found: &mut SetPairs, pairs: impl ExactSizeIterator<Item = SetPair>) {
+        found.n_found += pairs.len() as u64;
+        found.pairs.extend(pairs.take(self.max_pairs - found.pairs.len()));
+    }
+
+    /// How many of the rarest tokens of a set of `size` tokens must hold one of any set that shares `least` of them.
+    fn prefix(tokens: &[u32], size: usize, least: usize) -> &[u32] {
+        // Tokens that no other text has would come first.
+        let n_single = size - tokens.len();
+        let n = (size + 1).saturating_sub(least).saturating_sub(n_single);
+        &tokens[..n.min(tokens.len())]
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The different sets of some texts, ascending by size and then by their first text; those without tokens left out.
+struct Distinct {
+    /// The texts with each set, ascending.
+    members: Vec<Vec<u32>>,
+    /// Size of each set.
+    sizes: Vec<u32>,
+}
+
+impl Distinct {
+    fn of(sets: &TokenSets, texts: Range<usize>) -> Self {
+        let mut by_set: HashMap<(usize, &[u32]), Vec<u32>> = HashMap::new();
+        let mut members = Vec::new();
+        for text in texts.filter(|text| 0 < sets.size(*text)) {
+            let (size, tokens) = (sets.size(text), sets.shared(text));
+            if tokens.len() < size {
+                // It has a token of its own.
+                members.push(vec![small(text)]);
+            } else {
+                by_set.entry((size, tokens)).or_default().push(small(text));
+            }
+        }
+        members.extend(by_set.into_values());
+        members.sort_unstable_by_key(|texts| (sets.size(texts[0] as usize), texts[0]));
+        let sizes = members.iter().map(|texts| small(sets.size(texts[0] as usize))).collect();
+        Self { members, sizes }
+    }
+
+    /// The texts that stand for a set in pairs with others.
+    fn listed(&self, set: usize) -> &[u32] {
+        listed(&self.members[set])
+    }
+
+    fn n_represented(&self) -> usize {
+        self.members.iter().map(|texts| texts.len() - listed(texts).len()).sum()
+    }
+}
+
+/// All of equal texts, or the first where they are many.
+fn listed(texts: &[u32]) -> &[u32] {
+    if texts.len() <= MAX_LISTED { texts } else { &texts[..1] }
+}
+
+/// The sets whose prefix has a token, for each token.
+struct Index {
+    /// Where the entries of a token begin, and of the last one end.
+    starts: Vec<usize>,
+    /// A set, by its place among the distinct ones, and the place of the token in it. Ascending for each token.
+    entries: Vec<(u32, u32)>,
+}
+
+impl Index {
+    fn new(join: &SetJoin, sets: &TokenSets, base: &Distinct, is_self: bool) -> Self {
+        let SetJoin { measure, min, .. } = *join;
+        let prefix = |texts: &Vec<u32>| {
+            let text = texts[0] as usize;
+            let size = sets.size(text);
+            // In a self-join a set is found by those that are not smaller.
+            let other = if is_self { size } else { measure.least_size(min, size) };
+            SetJoin::prefix(sets.shared(text), size, measure.least_overlap(min, other, size))
+        };
+        let mut starts = vec![0; sets.n_tokens() + 1];
+        for token in base.members.iter().flat_map(prefix) {
+            starts[*token as usize + 1] += 1;
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut entries = vec![(0, 0); sum];
+        for (set, texts) in base.members.iter().enumerate() {
+            for (place, token) in prefix(texts).iter().enumerate() {
+                entries[next[*token as usize]] = (small(set), small(place));
+                next[*token as usize] += 1;
+            }
+        }
+        Self { starts, entries }
+    }
+
+    /// The entries of a token for the sets `sets`.
+    fn entries(&self, token: u32, sets: &Range<u32>) -> &[(u32, u32)] {
+        let all = &self.entries[self.starts[token as usize]..self.starts[token as usize + 1]];
+        let start = all.partition_point(|(set, _)| *set < sets.start);
+        let end = start + all[start..].partition_point(|(set, _)| *set < sets.end);
+        &all[start..end]
+    }
+}
+
+/// What a thread knows of the sets that share a token with a query.
+struct Scratch {
+    /// Tokens of the prefixes that were shared so far, or [`BEATEN`].
+    shared: Vec<u32>,
+    /// Least overlap that counts.
+    needed: Vec<u32>,
+    /// The sets for which `shared` is not 0.
+    touched: Vec<u32>,
+}
+
+impl Scratch {
+    fn new(n: usize) -> Self {
+        Self { shared: vec![0; n], needed: vec![0; n], touched: Vec::new() }
+    }
+}
+
+/// Compares one set after the other with a base.
+struct Probe<'a> {
+    join: &'a SetJoin,
+    sets: &'a TokenSets,
+    index: &'a Index,
+    base: &'a Distinct,
+}
+
+impl Probe<'_> {
+    /// Adds the pairs of the set that the texts `members` have. In a self-join `place` is its own among the sets, and the
+    /// sets before it are compared with it.
+    fn run(&self, members: &[u32], place: Option<usize>, scratch: &mut Scratch, found: &mut SetPairs) {
+        let Self { join: SetJoin { measure, min, .. }, sets, base, .. } = *self;
+        let (min, text) = (*min, members[0] as usize);
+        let (tokens, size) = (sets.shared(text), sets.size(text));
+        let least_size = measure.least_size(min, size);
+        let first = base.sizes.partition_point(|it| (*it as usize) < least_size);
+        let end =
+            place.unwrap_or_else(|| base.sizes.partition_point(|it| measure.least_size(min, *it as usize) <= size));
+        let range = small(first)..small(end.max(first));
+        let prefix = SetJoin::prefix(tokens, size, measure.least_overlap(min, least_size, size));
+        for (i, token) in prefix.iter().enumerate() {
+            for (set, j) in self.index.entries(*token, &range) {
+                let at = *set as usize;
+                if scratch.shared[at] == BEATEN {
+                    continue;
+                }
+                let other = self.tokens_of(at);
+                if scratch.shared[at] == 0 {
+                    scratch.touched.push(*set);
+                    scratch.needed[at] = small(measure.least_overlap(min, base.sizes[at] as usize, size));
+                }
+                // This token, and as many of the others as both have left.
+                let most = scratch.shared[at] as usize + (tokens.len() - i).min(other.len() - *j as usize);
+                scratch.shared[at] = if most < scratch.needed[at] as usize { BEATEN } else { scratch.shared[at] + 1 };
+            }
+        }
+        for set in std::mem::take(&mut scratch.touched) {
+            let at = set as usize;
+            let is_beaten = std::mem::take(&mut scratch.shared[at]) == BEATEN;
+            let needed = scratch.needed[at] as usize;
+            if !is_beaten && let Some(overlap) = overlap(tokens, self.tokens_of(at), needed) {
+                self.add(members, at, measure.similarity(overlap, size, base.sizes[at] as usize), place, found);
+            }
+        }
+    }
+
+    fn tokens_of(&self, set: usize) -> &[u32] {
+        self.sets.shared(self.base.members[set][0] as usize)
+    }
+
+    /// Adds the pairs of texts of two sets.
+    fn add(&self, members: &[u32], set: usize, similarity: f64, place: Option<usize>, found: &mut SetPairs) {
+        if similarity < self.join.min {
+            return;
+        }
+        let others = self.base.listed(set);
+        for query in listed(members) {
+            let pair = |other: &u32| match place {
+                // The smaller text first.
+                Some(_) => SetPair { a: *query.min(other), b: *query.max(other), similarity },
+                None => SetPair { a: *query, b: *other, similarity },
+            };
+            self.join.keep(found, others.iter().map(pair));
+        }
+    }
+}
+
+/// The number of tokens of both, if there are as many as `needed`.
+fn overlap(a: &[u32], b: &[u32], needed: usize) -> Option<usize> {
+    let (mut i, mut j, mut n) = (0, 0, 0);
+    while i < a.len() && j < b.len() {
+        if n + (a.len() - i).min(b.len() - j) < needed {
+            return None;
+        }
+        let (x, y) = (a[i], b[j]);
+        n += usize::from(x == y);
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
+    (needed <= n).then_some(n)
+}

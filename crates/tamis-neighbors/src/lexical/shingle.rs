@@ -1,0 +1,141 @@
+//! Texts as sets of hashes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tamis_core::text;
+
+/// What of a text is compared. Parsed from `word:3`, `char:5` or `alnum:5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shingle {
+    /// Runs of so many words. Words are what white space separates, in lower case.
+    Words(usize),
+    /// Runs of so many characters of the words, joined by one space.
+    Chars(usize),
+    /// Runs of so many words, where everything but `a` to `z` and `0` to `9` separates words, in lower case.
+    Alnum(usize),
+}
+
+impl Shingle {
+    /// The hashes of the shingles of `text`, ascending, each once. A text that is shorter than one shingle is one itself;
+    /// one without words has none.
+    ///
+    /// ```
+    /// use tamis_neighbors::Shingle;
+    /// assert_eq!(Shingle::Words(3).hashes("a b c A  b\nc").len(), 3); // a b c, b c a, c a b
+    /// assert_eq!(Shingle::Words(3).hashes("a b").len(), 1);
+    /// assert!(Shingle::Words(3).hashes(" \n").is_empty());
+    /// ```
+    #[must_use]
+    pub fn hashes(self, text: &str) -> Vec<u64> {
+        let mut hashes = match self {
+            Self::Words(n) => of_words(text::fold(text).split(' ').filter(|word| !word.is_empty()), n),
+            Self::Chars(n) => of_chars(&text::fold(text), n),
+            Self::Alnum(n) => {
+                let lower = text.to_lowercase();
+                let is_between = |c: char| !c.is_ascii_alphanumeric();
+                of_words(lower.split(is_between).filter(|word| !word.is_empty()), n)
+            }
+        };
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
+    }
+
+    /// Words or characters of one shingle.
+    fn n(self) -> usize {
+        let (Self::Words(n) | Self::Chars(n) | Self::Alnum(n)) = self;
+        n
+    }
+}
+
+impl fmt::Display for Shingle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Words(_) => "word",
+            Self::Chars(_) => "char",
+            Self::Alnum(_) => "alnum",
+        };
+        write!(f, "{kind}:{}", self.n())
+    }
+}
+
+impl FromStr for Shingle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no shingle, expected word:N, char:N or alnum:N with N from 1 to 100");
+        let (kind, n) = text.split_once(':').ok_or_else(wrong)?;
+        let n = n.parse().ok().filter(|n| (1..=100).contains(n)).ok_or_else(wrong)?;
+        match kind {
+            "word" => Ok(Self::Words(n)),
+            "char" => Ok(Self::Chars(n)),
+            "alnum" => Ok(Self::Alnum(n)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+fn of_words<'a>(words: impl Iterator<Item = &'a str>, n: usize) -> Vec<u64> {
+    let words: Vec<u64> = words.map(|word| hash(word.as_bytes())).collect();
+    let run = |words: &[u64]| words.iter().fold(0_u64, |hash, word| mix(hash.rotate_left(23) ^ *word));
+    match words.len() {
+        0 => Vec::new(),
+        length if length < n => vec![run(&words)],
+        _ => words.windows(n).map(run).collect(),
+    }
+}
+
+fn of_chars(text: &str, n: usize) -> Vec<u64> {
+    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    match starts.len() - 1 {
+        0 => Vec::new(),
+        length if length < n => vec![hash(text.as_bytes())],
+        _ => starts.windows(n + 1).map(|run| hash(&text.as_bytes()[run[0]..run[n]])).collect(),
+    }
+}
+
+/// FNV-1a of 64 bits (Fowler, Noll, Vo), with its bits mixed.
+fn hash(bytes: &[u8]) -> u64 {
+    let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold))
+}
+
+/// The finalizer of splitmix64 (Steele et al. 2014).
+fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_separated_as_said() {
+        let same = |shingle: Shingle, a: &str, b: &str| shingle.hashes(a) == shingle.hashes(b);
+        assert!(same(Shingle::Words(2), "The GPL\u{a0}3", "the gpl 3"));
+        assert!(!same(Shingle::Words(2), "the gpl, 3", "the gpl 3"));
+        assert!(same(Shingle::Alnum(2), "The GPL, 3.", "the-gpl 3"));
+        assert!(same(Shingle::Chars(3), "A  b", "a B"));
+        assert_eq!(Shingle::Chars(3).hashes("abcabc").len(), 3);
+        assert_eq!(Shingle::Chars(2).hashes("äöü").len(), 2);
+        assert_eq!(Shingle::Chars(9).hashes("abc").len(), 1);
+    }
+
+    #[test]
+    fn the_order_of_words_counts() {
+        assert_ne!(Shingle::Words(2).hashes("a b"), Shingle::Words(2).hashes("b a"));
+    }
+
+    #[test]
+    fn names_are_read_and_written() {
+        for name in ["word:3", "char:5", "alnum:5"] {
+            assert_eq!(name.parse::<Shingle>().unwrap().to_string(), name);
+        }
+        for name in ["word", "word:0", "word:x", "byte:5", "char:101", ""] {
+            assert!(name.parse::<Shingle>().unwrap_err().contains("expected word:N"), "{name}");
+        }
+    }
+}
