@@ -4,7 +4,11 @@
 //! read once; then every line of the standard input is answered by an object of JSON: `seconds` for shingles and join,
 //! `pairs`, and a `checksum` of them.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "its output is read by a script, and it stops at any error")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "its output is read by a script, and it stops at any error"
+)]
 
 use std::io::{Write as _, stdin, stdout};
 use std::time::Instant;
@@ -48,7 +52,8 @@ fn lexical(texts: &[String], shingle: Shingle, min: f64) -> Value {
     let hashes: Vec<Vec<u64>> = texts.par_iter().map(|text| shingle.hashes(text)).collect();
     let join = SetJoin { measure: SetMeasure::Jaccard, min, max_pairs: 100_000_000 };
     let found = join.self_join(&TokenSets::new(&hashes), &*NoProgress.begin("join", None, "texts"));
-    let sum = found.pairs.iter().fold(0_u64, |sum, it| sum.wrapping_add(mixed(u64::from(it.a) << 32 | u64::from(it.b))));
+    let sum =
+        found.pairs.iter().fold(0_u64, |sum, it| sum.wrapping_add(mixed(u64::from(it.a) << 32 | u64::from(it.b))));
     json!({"pairs": found.n_found, "checksum": format!("{sum:016x}")})
 }
 

@@ -9,6 +9,7 @@
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //!
+//! - [`Equals`]: rows that are the same, which are compared with others once.
 //! - [`SetJoin`]: all pairs of texts that share enough words or characters, by [`TokenSets`] of [`Shingle`]s.
 //!
 //! Everything here works on row indices of plain arrays; the facade translates rows to samples.
@@ -23,9 +24,12 @@ mod knn;
 
 mod groups;
 
+mod equal;
+
 mod lexical;
 
 pub use dot::{canonical_dot, proposal_margin};
+pub use equal::Equals;
 pub use groups::{Star, families, stars};
 pub use join::{JoinOptions, RowPair, RowPairs, cross_join, self_join};
 pub use knn::{Neighbors, knn};

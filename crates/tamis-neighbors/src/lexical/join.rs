@@ -1,6 +1,5 @@
 //! The join: prefix, length and positional filter, then a merge that counts.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,16 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tamis_core::Task;
 
 use super::sets::{TokenSets, small};
+use crate::equal::Equals;
 
 /// Sets that one thread takes at a time.
 const CHUNK: usize = 256;
 
 /// Chunks of a round for each thread: what a round finds is held before the cap is applied.
 const CHUNKS_PER_THREAD: usize = 4;
-
-/// Equal sets up to which all of their pairs are listed. Of more, each is listed with the first one, which then stands for
-/// all of them: a thousand copies are a fact of a thousand lines and not of half a million.
-const MAX_LISTED: usize = 100;
 
 /// Marks a set that cannot reach the minimum any more.
 const BEATEN: u32 = u32::MAX;
@@ -113,14 +109,12 @@ impl SetJoin {
     #[must_use]
     pub fn self_join(&self, sets: &TokenSets, task: &dyn Task) -> SetPairs {
         let distinct = Distinct::of(sets, 0..sets.len());
-        let mut found = SetPairs { n_represented: distinct.n_represented(), ..SetPairs::default() };
+        let mut found = SetPairs { n_represented: distinct.equals.n_represented(), ..SetPairs::default() };
         // Equal sets reach any minimum.
-        for members in &distinct.members {
-            for (i, a) in listed(members).iter().enumerate() {
-                self.keep(&mut found, members[i + 1..].iter().map(|b| SetPair { a: *a, b: *b, similarity: 1.0 }));
-            }
+        for (a, b) in distinct.equals.pairs() {
+            self.keep(&mut found, SetPair { a, b, similarity: 1.0 });
         }
-        self.run(sets, &distinct, &distinct, true, found, task)
+        self.run(&Sides { sets, queries: &distinct, base: &distinct, is_self: true }, found, task)
     }
 
     /// Finds all pairs of one of the first `n_queries` texts and one of the others, as [`SetJoin::self_join`].
@@ -131,24 +125,18 @@ impl SetJoin {
     pub fn cross_join(&self, sets: &TokenSets, n_queries: usize, task: &dyn Task) -> SetPairs {
         let queries = Distinct::of(sets, 0..n_queries);
         let base = Distinct::of(sets, n_queries..sets.len());
-        let n_represented = queries.n_represented() + base.n_represented();
-        self.run(sets, &queries, &base, false, SetPairs { n_represented, ..SetPairs::default() }, task)
+        let n_represented = queries.equals.n_represented() + base.equals.n_represented();
+        let sides = Sides { sets, queries: &queries, base: &base, is_self: false };
+        self.run(&sides, SetPairs { n_represented, ..SetPairs::default() }, task)
     }
 
-    fn run(
-        &self,
-        sets: &TokenSets,
-        queries: &Distinct,
-        base: &Distinct,
-        is_self: bool,
-        mut found: SetPairs,
-        task: &dyn Task,
-    ) -> SetPairs {
+    fn run(&self, sides: &Sides<'_>, mut found: SetPairs, task: &dyn Task) -> SetPairs {
         assert!(0.0 < self.min && self.min <= 1.0, "because a smaller minimum would list all pairs of texts");
-        let index = Index::new(self, sets, base, is_self);
+        let Sides { queries, base, .. } = sides;
+        let index = Index::new(self, sides);
         let n_threads = rayon::current_num_threads();
-        let scratch: Vec<_> = (0..n_threads).map(|_| Mutex::new(Scratch::new(base.members.len()))).collect();
-        let firsts: Vec<usize> = (0..queries.members.len()).step_by(CHUNK).collect();
+        let scratch: Vec<_> = (0..n_threads).map(|_| Mutex::new(Scratch::new(base.len()))).collect();
+        let firsts: Vec<usize> = (0..queries.len()).step_by(CHUNK).collect();
         for round in firsts.chunks(n_threads * CHUNKS_PER_THREAD) {
             let join = Self { max_pairs: self.max_pairs - found.pairs.len(), ..*self };
             let next = AtomicUsize::new(0);
@@ -157,11 +145,10 @@ impl SetJoin {
                 let mut scratch = lock(&scratch[thread.index()]);
                 while let Some((first, chunk)) = round.iter().zip(&chunks).nth(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut chunk = lock(chunk);
-                    for query in *first..(first + CHUNK).min(queries.members.len()) {
-                        let members = &queries.members[query];
-                        let probe = Probe { join: &join, sets, index: &index, base };
-                        probe.run(members, is_self.then_some(query), &mut scratch, &mut chunk);
-                        task.advance(members.len() as u64);
+                    let probe = Probe { join: &join, index: &index, sides };
+                    for query in *first..(first + CHUNK).min(queries.len()) {
+                        probe.run(query, &mut scratch, &mut chunk);
+                        task.advance(queries.equals.groups[query].len() as u64);
                     }
                 }
             });
@@ -175,10 +162,12 @@ impl SetJoin {
         found
     }
 
-    /// Adds pairs as long as there is room, and counts all.
-    fn keep(&self, found: &mut SetPairs, pairs: impl ExactSizeIterator<Item = SetPair>) {
-        found.n_found += pairs.len() as u64;
-        found.pairs.extend(pairs.take(self.max_pairs - found.pairs.len()));
+    /// Counts a pair, and adds it if there is room.
+    fn keep(&self, found: &mut SetPairs, pair: SetPair) {
+        found.n_found += 1;
+        if found.pairs.len() < self.max_pairs {
+            found.pairs.push(pair);
+        }
     }
 
     /// How many of the rarest tokens of a set of `size` tokens must hold one of any set that shares `least` of them.
@@ -196,44 +185,41 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The different sets of some texts, ascending by size and then by their first text; those without tokens left out.
 struct Distinct {
-    /// The texts with each set, ascending.
-    members: Vec<Vec<u32>>,
+    /// The texts with each set.
+    equals: Equals,
     /// Size of each set.
     sizes: Vec<u32>,
 }
 
 impl Distinct {
     fn of(sets: &TokenSets, texts: Range<usize>) -> Self {
-        let mut by_set: HashMap<(usize, &[u32]), Vec<u32>> = HashMap::new();
-        let mut members = Vec::new();
-        for text in texts.filter(|text| 0 < sets.size(*text)) {
-            let (size, tokens) = (sets.size(text), sets.shared(text));
-            if tokens.len() < size {
-                // It has a token of its own.
-                members.push(vec![small(text)]);
-            } else {
-                by_set.entry((size, tokens)).or_default().push(small(text));
-            }
-        }
-        members.extend(by_set.into_values());
-        members.sort_unstable_by_key(|texts| (sets.size(texts[0] as usize), texts[0]));
-        let sizes = members.iter().map(|texts| small(sets.size(texts[0] as usize))).collect();
-        Self { members, sizes }
+        let mut texts: Vec<usize> = texts.filter(|text| 0 < sets.size(*text)).collect();
+        texts.sort_by_key(|text| sets.size(*text));
+        // A set with a token that no other text has has no equal.
+        let key = |text: usize| Some(sets.shared(text)).filter(|tokens| tokens.len() == sets.size(text));
+        let equals = Equals::new(texts.into_iter().map(|text| (small(text), key(text))));
+        let sizes = equals.firsts().map(|text| small(sets.size(text as usize))).collect();
+        Self { equals, sizes }
     }
 
-    /// The texts that stand for a set in pairs with others.
-    fn listed(&self, set: usize) -> &[u32] {
-        listed(&self.members[set])
+    /// Number of different sets.
+    fn len(&self) -> usize {
+        self.sizes.len()
     }
 
-    fn n_represented(&self) -> usize {
-        self.members.iter().map(|texts| texts.len() - listed(texts).len()).sum()
+    /// A text with the set.
+    fn first(&self, set: usize) -> usize {
+        self.equals.groups[set][0] as usize
     }
 }
 
-/// All of equal texts, or the first where they are many.
-fn listed(texts: &[u32]) -> &[u32] {
-    if texts.len() <= MAX_LISTED { texts } else { &texts[..1] }
+/// What is compared with what.
+struct Sides<'a> {
+    sets: &'a TokenSets,
+    queries: &'a Distinct,
+    base: &'a Distinct,
+    /// Whether queries and base are the same.
+    is_self: bool,
 }
 
 /// The sets whose prefix has a token, for each token.
@@ -245,17 +231,17 @@ struct Index {
 }
 
 impl Index {
-    fn new(join: &SetJoin, sets: &TokenSets, base: &Distinct, is_self: bool) -> Self {
+    fn new(join: &SetJoin, &Sides { sets, base, is_self, .. }: &Sides<'_>) -> Self {
         let SetJoin { measure, min, .. } = *join;
-        let prefix = |texts: &Vec<u32>| {
-            let text = texts[0] as usize;
+        let prefix = |set: usize| {
+            let text = base.first(set);
             let size = sets.size(text);
             // In a self-join a set is found by those that are not smaller.
             let other = if is_self { size } else { measure.least_size(min, size) };
             SetJoin::prefix(sets.shared(text), size, measure.least_overlap(min, other, size))
         };
         let mut starts = vec![0; sets.n_tokens() + 1];
-        for token in base.members.iter().flat_map(prefix) {
+        for token in (0..base.len()).flat_map(prefix) {
             starts[*token as usize + 1] += 1;
         }
         let mut sum = 0;
@@ -265,8 +251,8 @@ impl Index {
         }
         let mut next = starts.clone();
         let mut entries = vec![(0, 0); sum];
-        for (set, texts) in base.members.iter().enumerate() {
-            for (place, token) in prefix(texts).iter().enumerate() {
+        for set in 0..base.len() {
+            for (place, token) in prefix(set).iter().enumerate() {
                 entries[next[*token as usize]] = (small(set), small(place));
                 next[*token as usize] += 1;
             }
@@ -302,22 +288,22 @@ impl Scratch {
 /// Compares one set after the other with a base.
 struct Probe<'a> {
     join: &'a SetJoin,
-    sets: &'a TokenSets,
     index: &'a Index,
-    base: &'a Distinct,
+    sides: &'a Sides<'a>,
 }
 
 impl Probe<'_> {
-    /// Adds the pairs of the set that the texts `members` have. In a self-join `place` is its own among the sets, and the
-    /// sets before it are compared with it.
-    fn run(&self, members: &[u32], place: Option<usize>, scratch: &mut Scratch, found: &mut SetPairs) {
-        let Self { join: SetJoin { measure, min, .. }, sets, base, .. } = *self;
-        let (min, text) = (*min, members[0] as usize);
+    /// Adds the pairs of a query; in a self-join those with sets before it.
+    fn run(&self, query: usize, scratch: &mut Scratch, found: &mut SetPairs) {
+        let Self { join: SetJoin { measure, min, .. }, sides: Sides { sets, base, .. }, .. } = *self;
+        let (min, text) = (*min, self.sides.queries.first(query));
         let (tokens, size) = (sets.shared(text), sets.size(text));
         let least_size = measure.least_size(min, size);
         let first = base.sizes.partition_point(|it| (*it as usize) < least_size);
-        let end =
-            place.unwrap_or_else(|| base.sizes.partition_point(|it| measure.least_size(min, *it as usize) <= size));
+        let end = match self.sides.is_self {
+            true => query,
+            false => base.sizes.partition_point(|it| measure.least_size(min, *it as usize) <= size),
+        };
         let range = small(first)..small(end.max(first));
         let prefix = SetJoin::prefix(tokens, size, measure.least_overlap(min, least_size, size));
         for (i, token) in prefix.iter().enumerate() {
@@ -341,28 +327,25 @@ impl Probe<'_> {
             let is_beaten = std::mem::take(&mut scratch.shared[at]) == BEATEN;
             let needed = scratch.needed[at] as usize;
             if !is_beaten && let Some(overlap) = overlap(tokens, self.tokens_of(at), needed) {
-                self.add(members, at, measure.similarity(overlap, size, base.sizes[at] as usize), place, found);
+                self.add(query, at, measure.similarity(overlap, size, base.sizes[at] as usize), found);
             }
         }
     }
 
     fn tokens_of(&self, set: usize) -> &[u32] {
-        self.sets.shared(self.base.members[set][0] as usize)
+        self.sides.sets.shared(self.sides.base.first(set))
     }
 
     /// Adds the pairs of texts of two sets.
-    fn add(&self, members: &[u32], set: usize, similarity: f64, place: Option<usize>, found: &mut SetPairs) {
+    fn add(&self, query: usize, set: usize, similarity: f64, found: &mut SetPairs) {
         if similarity < self.join.min {
             return;
         }
-        let others = self.base.listed(set);
-        for query in listed(members) {
-            let pair = |other: &u32| match place {
-                // The smaller text first.
-                Some(_) => SetPair { a: *query.min(other), b: *query.max(other), similarity },
-                None => SetPair { a: *query, b: *other, similarity },
-            };
-            self.join.keep(found, others.iter().map(pair));
+        for a in self.sides.queries.equals.listed(query) {
+            for b in self.sides.base.equals.listed(set) {
+                let (a, b) = if self.sides.is_self { (*a.min(b), *a.max(b)) } else { (*a, *b) };
+                self.join.keep(found, SetPair { a, b, similarity });
+            }
         }
     }
 }
