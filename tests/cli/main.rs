@@ -17,5 +17,6 @@ mod formats;
 mod hub;
 mod images;
 mod models;
+mod pairs;
 mod report;
 mod store;

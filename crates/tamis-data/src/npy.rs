@@ -1,15 +1,80 @@
 //! Vectors as a `NumPy` file.
+//!
+//! The format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
+use half::f16;
+
 use crate::atomic::Commits;
+
+/// Vectors of one length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// Number of vectors.
+    pub n: usize,
+    /// Numbers of one.
+    pub dim: usize,
+    /// Shape `(n, dim)`, row-major.
+    pub values: Vec<f32>,
+}
+
+/// Reads an array of two dimensions of f16, f32 or f64, in either order; f64 is rounded to f32.
+///
+/// # Errors
+/// When the file cannot be read, is no `NumPy` file, or is an array of another kind.
+pub fn read(path: &Path) -> io::Result<Matrix> {
+    let bytes = std::fs::read(path)?;
+    parse(&bytes).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
+}
+
+fn parse(bytes: &[u8]) -> Result<Matrix, String> {
+    let no_header = || "not a NumPy file of version 1 to 3".to_owned();
+    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(no_header)?;
+    let (version, rest) = rest.split_at_checked(2).ok_or_else(no_header)?;
+    let n_length = match version[0] {
+        1 => 2,
+        2 | 3 => 4,
+        _ => return Err(no_header()),
+    };
+    let (length, rest) = rest.split_at_checked(n_length).ok_or_else(no_header)?;
+    let length = length.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let (text, data) = rest.split_at_checked(length).ok_or_else(no_header)?;
+    let text = std::str::from_utf8(text).map_err(|_| no_header())?;
+    let value = |key: &str| {
+        let (_, behind) = text.split_once(&format!("'{key}':"))?;
+        Some(behind.trim_start())
+    };
+    let shape = value("shape").and_then(|it| it.strip_prefix('(')?.split_once(')')).ok_or_else(no_header)?.0;
+    let sides: Option<Vec<usize>> =
+        shape.split(',').map(str::trim).filter(|it| !it.is_empty()).map(|it| it.parse().ok()).collect();
+    let [n, dim] = sides.as_deref().unwrap_or_default() else {
+        return Err(format!("an array of shape ({shape}), expected two dimensions: vectors and their numbers"));
+    };
+    let (n, dim) = (*n, *dim);
+    let kind = value("descr").and_then(|it| it.strip_prefix('\'')?.split_once('\'')).map_or("a record", |it| it.0);
+    let numbers: Vec<f32> = match kind {
+        "<f2" => data.as_chunks().0.iter().map(|it| f16::from_le_bytes(*it).to_f32()).collect(),
+        "<f4" => data.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)).collect(),
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is said")]
+        "<f8" => data.as_chunks().0.iter().map(|it| f64::from_le_bytes(*it) as f32).collect(),
+        _ => return Err(format!("numbers of type `{kind}`, expected `<f2`, `<f4` or `<f8`")),
+    };
+    if n.checked_mul(dim) != Some(numbers.len()) {
+        return Err(format!("{} numbers, expected {n} vectors of {dim}", numbers.len()));
+    }
+    let is_by_columns = value("fortran_order").is_some_and(|it| it.starts_with("True"));
+    let values = match is_by_columns {
+        false => numbers,
+        true => (0..n).flat_map(|row| (0..dim).map(move |column| column * n + row)).map(|at| numbers[at]).collect(),
+    };
+    Ok(Matrix { n, dim, values })
+}
 
 /// Writes an array of shape `(n, dim)`, f32, little-endian, row-major, NPY format 1.0.
 ///
 /// `rows` gives `n` rows of `dim` values; `None`, for a sample without a vector, becomes a row of NaN.
-///
-/// The format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 ///
 /// # Errors
 /// When the file cannot be written, or `rows` has another shape; no file is left then.
@@ -72,6 +137,45 @@ mod tests {
         assert_eq!(&bytes[128..136], &[0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0]);
         let last = f32::from_le_bytes(bytes[140..144].try_into().unwrap());
         assert!(last.is_nan() && bytes.len() == 144);
+    }
+
+    /// A file with a header and the bytes of some numbers.
+    fn file(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let text = format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npy");
+        let rows = [[1.0_f32, -2.5, 3.0], [0.0, 5.5, -1e-3]];
+        write(&Commits::new(), &path, (2, 3), rows.iter().map(|row| Some(&row[..]))).unwrap();
+        assert_eq!(read(&path).unwrap(), Matrix { n: 2, dim: 3, values: rows.concat() });
+    }
+
+    #[test]
+    fn other_types_and_orders_are_read() {
+        let expected = Matrix { n: 2, dim: 2, values: vec![1.0, 2.0, 3.0, 4.0] };
+        let f64s: Vec<u8> = [1.0_f64, 3.0, 2.0, 4.0].iter().flat_map(|it| it.to_le_bytes()).collect();
+        assert_eq!(parse(&file("'<f8'", "True", "(2, 2)", &f64s)).unwrap(), expected);
+        let f16s: Vec<u8> = [1.0, 2.0, 3.0, 4.0].iter().flat_map(|it| f16::from_f32(*it).to_le_bytes()).collect();
+        assert_eq!(parse(&file("'<f2'", "False", "(2, 2)", &f16s)).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let error = |file: &[u8]| parse(file).unwrap_err();
+        assert_eq!(error(b"PK\x03\x04"), "not a NumPy file of version 1 to 3");
+        let one = file("'<f4'", "False", "(4,)", &[0; 16]);
+        assert_eq!(error(&one), "an array of shape (4,), expected two dimensions: vectors and their numbers");
+        let whole = file("'<i8'", "False", "(1, 2)", &[0; 16]);
+        assert_eq!(error(&whole), "numbers of type `<i8`, expected `<f2`, `<f4` or `<f8`");
+        let record = file("[('a', '<f4')]", "False", "(1, 2)", &[0; 8]);
+        assert_eq!(error(&record), "numbers of type `a record`, expected `<f2`, `<f4` or `<f8`");
+        assert_eq!(error(&file("'<f4'", "False", "(2, 2)", &[0; 12])), "3 numbers, expected 2 vectors of 2");
+        let whole = file("'<f4'", "False", "(1, 1)", &[0; 4]);
+        (0..whole.len()).for_each(|end| assert!(parse(&whole[..end]).is_err(), "{end} bytes"));
     }
 
     #[test]

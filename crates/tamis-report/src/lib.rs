@@ -30,3 +30,4 @@ mod terminal;
 mod testing;
 
 pub use renderers::{RENDERERS, RenderError, RenderOptions, Renderer, find};
+pub use snippet::visible;

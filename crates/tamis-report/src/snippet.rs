@@ -20,7 +20,8 @@ pub(crate) struct Excerpt {
 }
 
 /// Shows names, messages and paths: on one line, nothing hidden.
-pub(crate) fn visible(text: &str) -> String {
+#[must_use]
+pub fn visible(text: &str) -> String {
     escape(text, |_| false)
 }
 

@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use tamis_core::Severity;
 use tamis_data::FORMATS;
 use tamis_embed::DeviceChoice;
+use tamis_neighbors::Shingle;
 use tamis_report::RENDERERS;
 
 /// Audits a dataset before somebody trains or evaluates on it.
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Embeds texts or images and writes their vectors as .npy.
     Embed(EmbedArgs),
+    /// Lists pairs of texts or vectors that are alike, found exactly.
+    Pairs(PairsArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
     /// Lists the models that have a name, shows, downloads and verifies them.
@@ -139,6 +142,60 @@ pub(crate) struct EmbedArgs {
     /// are centered, as an audit compares them.
     #[arg(long)]
     pub(crate) raw: bool,
+}
+
+/// What makes two samples alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PairKind {
+    /// Cosine of vectors.
+    Cosine,
+    /// Shingles of both texts over those of either.
+    Jaccard,
+    /// Shingles of both texts over those of the text with fewer.
+    Containment,
+}
+
+impl PairKind {
+    /// Name in outputs.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Jaccard => "jaccard",
+            Self::Containment => "containment",
+        }
+    }
+}
+
+/// Arguments of `tamis pairs`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PairsArgs {
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// What makes two samples alike.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: PairKind,
+    /// Smallest similarity that is listed.
+    #[arg(long, value_name = "SIMILARITY", allow_negative_numbers = true)]
+    pub(crate) min: f64,
+    /// What of a text is compared: runs of so many words (word:N), of characters (char:N), or of words of a-z and 0-9 alone
+    /// (alnum:N), in lower case.
+    #[arg(long, value_name = "SHINGLE", default_value = "word:3")]
+    pub(crate) shingle: Shingle,
+    /// Vectors to compare in the place of files: an array of f16, f32 or f64, one row for each. Keys are row numbers from 0.
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) vectors: Option<PathBuf>,
+    /// Compares with the samples of this file or folder, or the vectors of this .npy file, and not among each other.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) against: Option<PathBuf>,
+    /// Most pairs that are listed; further ones are counted.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    pub(crate) max_pairs: usize,
+    /// How pairs are printed: similarity and keys with tabs between them, or one JSON object a line.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "jsonl"])]
+    pub(crate) format: String,
+    /// File for the pairs, one JSON object a line, instead of the standard output.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Arguments of `tamis explain`.

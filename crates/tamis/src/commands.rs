@@ -22,6 +22,8 @@ pub(crate) mod explain;
 
 pub(crate) mod models;
 
+pub(crate) mod pairs;
+
 mod trial;
 
 /// More threads than any machine that this runs on has; far more end in a system that has no memory for their stacks.

@@ -24,6 +24,7 @@ fn main() -> std::process::ExitCode {
     let done = match args.command {
         Command::Audit(args) => commands::audit::run(args),
         Command::Embed(args) => commands::embed::run(&args),
+        Command::Pairs(args) => commands::pairs::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Doctor => commands::doctor::run(),

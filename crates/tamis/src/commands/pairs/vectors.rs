@@ -1,0 +1,95 @@
+//! Pairs of vectors by their cosine.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use ndarray::{Array2, Axis};
+use tamis_core::{Embeddings, Progress};
+use tamis_data::npy;
+use tamis_data::store::codec::f32s_to_bytes;
+use tamis_neighbors::{Equals, JoinOptions, RowPairs, canonical_dot, cross_join, self_join};
+
+use super::Joined;
+use crate::args::PairsArgs;
+use crate::exit::Usage;
+
+/// Reads the vectors and joins them; the number of a row is its key.
+pub(super) fn join(args: &PairsArgs, progress: &dyn Progress) -> anyhow::Result<Joined> {
+    let Some(path) = &args.vectors else {
+        let text = "cosine compares vectors: name them with --vectors FILE.npy; `tamis embed` makes them of files";
+        return Err(Usage(text.to_owned()).into());
+    };
+    let queries = Rows::read(path)?;
+    let base = args.against.as_deref().map(Rows::read).transpose()?;
+    let dim = queries.all.ncols();
+    if let (Some(base), Some(against)) = (base.as_ref().filter(|it| it.all.ncols() != dim), &args.against) {
+        let (got, against, path) = (base.all.ncols(), against.display(), path.display());
+        return Err(Usage(format!("vectors of {against} have {got} numbers, expected {dim} as in {path}")).into());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "cosines are compared in f32")]
+    let options = JoinOptions { min_cosine: args.min as f32, max_pairs: args.max_pairs, ..JoinOptions::default() };
+    let task = progress.begin("joining", Some(queries.firsts.nrows() as u64), "vectors");
+    let mut joined = Joined { n_represented: queries.equals.n_represented(), ..Joined::default() };
+    joined.keys.extend((0..queries.all.nrows()).map(|row| row.to_string()));
+    // Rows of the base stand behind the queries.
+    let n_before = base.as_ref().map_or(0, |_| queries.all.nrows());
+    let found = match &base {
+        None => {
+            for (a, b) in queries.equals.pairs() {
+                let cosine = canonical_dot(queries.row(a), queries.row(b));
+                if options.min_cosine <= cosine {
+                    joined.keep(args.max_pairs, (a, b, cosine.into()));
+                }
+            }
+            self_join(queries.firsts.view(), &options, &*task)
+        }
+        Some(base) => {
+            joined.n_represented += base.equals.n_represented();
+            joined.keys.extend((0..base.all.nrows()).map(|row| row.to_string()));
+            cross_join(queries.firsts.view(), base.firsts.view(), &options, &*task)
+        }
+    };
+    let others = base.as_ref().unwrap_or(&queries);
+    let RowPairs { pairs, n_found } = found;
+    joined.n_found += n_found - pairs.len() as u64;
+    for pair in pairs {
+        for a in queries.equals.listed(pair.a as usize) {
+            for b in others.equals.listed(pair.b as usize) {
+                let (a, b) = if base.is_none() { (*a.min(b), *a.max(b)) } else { (*a, *b) };
+                let b = b + u32::try_from(n_before).expect("because files have fewer than 2^32 vectors");
+                joined.keep(args.max_pairs, (a, b, pair.cosine.into()));
+            }
+        }
+    }
+    joined.pairs.sort_unstable_by_key(|(a, b, _)| (*a, *b));
+    Ok(joined)
+}
+
+/// Unit vectors.
+struct Rows {
+    all: Array2<f32>,
+    /// Those that have the same bits.
+    equals: Equals,
+    /// The first of each group of equals.
+    firsts: Array2<f32>,
+}
+
+impl Rows {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot read {}", path.display());
+        let npy::Matrix { n, dim, values } = npy::read(path).with_context(cannot)?;
+        let all = Array2::from_shape_vec((n, dim), values).with_context(cannot)?;
+        let embeddings = Embeddings::new(all, (0..n).map(Some), vec![false; n]).with_context(cannot)?;
+        let all = embeddings.rows().to_owned();
+        let key = |row: ndarray::ArrayView1<'_, f32>| *blake3::hash(&f32s_to_bytes(&row.to_vec())).as_bytes();
+        let equals = Equals::new((0..).zip(all.rows()).map(|(index, row)| (index, Some(key(row)))));
+        let firsts: Vec<usize> = equals.firsts().map(|row| row as usize).collect();
+        let firsts = all.select(Axis(0), &firsts);
+        Ok(Self { all, equals, firsts })
+    }
+
+    fn row(&self, row: u32) -> &[f32] {
+        let dim = self.all.ncols();
+        &self.all.as_slice().expect("because vectors are kept row-major")[row as usize * dim..][..dim]
+    }
+}

@@ -1,0 +1,114 @@
+//! `tamis pairs`: what is listed, and what is refused.
+
+use serde_json::Value as Json;
+
+use crate::common::{Workspace, fixtures};
+
+/// A file with the vectors `rows`.
+fn npy(rows: &[&[f32]]) -> Vec<u8> {
+    let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}\n", rows.len(), rows[0].len());
+    let data: Vec<u8> = rows.concat().iter().flat_map(|it| it.to_le_bytes()).collect();
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), &data].concat()
+}
+
+fn lexical(args: &[&str]) -> Vec<Json> {
+    let texts = fixtures().join("lexical/texts.jsonl").display().to_string();
+    let run = Workspace::new().tamis(&[&["pairs", &texts, "--format", "jsonl", "--quiet"], args].concat()).expect(0);
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn pairs_of_texts_are_those_of_the_fixture() {
+    for (shingle, min, n) in [("word:3", "0.8", 1647), ("word:3", "0.5", 4952), ("char:5", "0.7", 3691)] {
+        let pairs = lexical(&["--kind", "jaccard", "--shingle", shingle, "--min", min]);
+        assert_eq!(pairs.len(), n, "{shingle}, {min}");
+        assert!(pairs.iter().all(
+            |pair| pair["kind"] == "jaccard" && min.parse::<f64>().unwrap() <= pair["similarity"].as_f64().unwrap()
+        ));
+    }
+    let first = &lexical(&["--kind", "jaccard", "--min", "0.8"])[0];
+    assert_eq!((&first["a_key"], &first["b_key"]), (&"2".into(), &"518".into()));
+    let contained = lexical(&["--kind", "containment", "--min", "0.8"]);
+    assert!(1647 < contained.len(), "{}", contained.len());
+}
+
+#[test]
+fn files_are_compared_with_others() {
+    let work = Workspace::new();
+    work.write("train.csv", "id,text\na,one two three four five\nb,something else here\nc,\n");
+    work.write("test.csv", "id,text\nx,ONE  two three four five\ny,one two three four six\nz,nothing alike\n");
+    let args =
+        ["pairs", "test.csv", "--against", "train.csv", "--kind", "jaccard", "--shingle", "word:2", "--min", "0.6"];
+    let run = work.tamis(&args).expect(0);
+    assert_eq!(run.stdout, "1.0000\tx\ta\n0.6000\ty\ta\n");
+    assert_eq!(run.stderr, "2 pairs of 6 samples, jaccard of word:2 at least 0.6\n");
+    work.tamis(&[&args[..], &["--out", "pairs.jsonl", "--quiet"]].concat()).expect(0);
+    let written = std::fs::read_to_string(work.path("pairs.jsonl")).unwrap();
+    let line = r#"{"a_key":"x","b_key":"a","kind":"jaccard","similarity":1.0}"#;
+    assert_eq!(written.lines().next(), Some(line));
+}
+
+#[test]
+fn vectors_are_compared_by_their_cosine() {
+    let work = Workspace::new();
+    work.write("x.npy", npy(&[&[1.0, 0.0], &[0.0, 2.0], &[3.0, 0.1], &[0.0, 1.0]]));
+    work.write("y.npy", npy(&[&[0.0, -1.0], &[5.0, 0.0]]));
+    let run = work.tamis(&["pairs", "--kind", "cosine", "--min", "0.99", "--vectors", "x.npy"]).expect(0);
+    assert_eq!(run.stdout, "0.9994\t0\t2\n1.0000\t1\t3\n");
+    let run = work
+        .tamis(&["pairs", "--kind", "cosine", "--min", "-1", "--vectors", "y.npy", "--against", "x.npy", "--quiet"])
+        .expect(0);
+    assert_eq!((run.stdout.lines().count(), run.stderr.as_str()), (8, ""));
+    assert!(run.stdout.starts_with("0.0000\t0\t0\n-1.0000\t0\t1\n"), "{}", run.stdout);
+    let run = work.tamis(&["pairs", "--kind", "cosine", "--min", "0", "--vectors", "x.npy", "--max-pairs", "1"]);
+    assert_eq!(run.stdout.lines().count(), 1);
+    assert!(run.stderr.contains("the first 1 are listed; --max-pairs lists more"), "{}", run.stderr);
+}
+
+#[test]
+fn many_equal_samples_are_listed_with_the_first() {
+    let work = Workspace::new();
+    work.write("same.txt", "the same line\n".repeat(5000));
+    let run = work.tamis(&["pairs", "same.txt", "--kind", "jaccard", "--min", "0.9"]).expect(0);
+    assert_eq!(run.stdout.lines().count(), 4999);
+    assert!(run.stderr.contains("4999 samples are listed with the first of many equal ones alone"), "{}", run.stderr);
+    work.write("same.npy", npy(&vec![&[1.0_f32, 2.0][..]; 5000]));
+    let run = work.tamis(&["pairs", "--kind", "cosine", "--min", "0.9", "--vectors", "same.npy"]);
+    assert_eq!(run.stdout.lines().count(), 4999);
+}
+
+#[test]
+fn what_cannot_be_compared_is_named() {
+    let work = Workspace::new();
+    work.write("a.txt", "one text\nanother text\n");
+    work.write("x.npy", npy(&[&[1.0, 0.0], &[0.0, 2.0]]));
+    work.write("zero.npy", npy(&[&[1.0, 0.0], &[0.0, 0.0]]));
+    work.write("nan.npy", npy(&[&[1.0, f32::NAN]]));
+    work.write("long.npy", npy(&[&[1.0, 0.0, 2.0]]));
+    for (args, status, expected) in [
+        (&["--kind", "jaccard", "--min", "0", "a.txt"][..], 2, "--min is 0, expected a jaccard above 0 and at most 1"),
+        (
+            &["--kind", "cosine", "--min", "1.5", "--vectors", "x.npy"],
+            2,
+            "--min is 1.5, expected a cosine from -1 to 1",
+        ),
+        (&["--kind", "jaccard", "--min", "nan", "a.txt"], 2, "--min is NaN"),
+        (&["--kind", "jaccard", "--min", "0.5", "--shingle", "byte:5", "a.txt"], 2, "`byte:5` is no shingle"),
+        (&["--kind", "jaccard", "--min", "0.5", "--vectors", "x.npy"], 2, "--vectors is for --kind cosine"),
+        (&["--kind", "cosine", "--min", "0.5", "a.txt"], 2, "name them with --vectors FILE.npy"),
+        (&["--kind", "cosine", "--min", "0.5", "a.txt", "--vectors", "x.npy"], 2, "in the place of files to read"),
+        (&["--kind", "cosine", "--min", "0.5", "--vectors", "zero.npy"], 3, "row 1 cannot be normalized: norm is 0"),
+        (&["--kind", "cosine", "--min", "0.5", "--vectors", "nan.npy"], 3, "row 0 cannot be normalized: norm is NaN"),
+        (&["--kind", "cosine", "--min", "0.5", "--vectors", "a.txt"], 3, "not a NumPy file"),
+        (
+            &["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--against", "long.npy"],
+            2,
+            "vectors of long.npy have 3 numbers, expected 2 as in x.npy",
+        ),
+        (&["--kind", "jaccard", "--min", "0.5", "--against", "a.txt"], 2, "nothing to read"),
+    ] {
+        let run = work.tamis(&[&["pairs"], args].concat());
+        assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
+    }
+}
