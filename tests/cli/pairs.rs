@@ -78,6 +78,35 @@ fn many_equal_samples_are_listed_with_the_first() {
 }
 
 #[test]
+fn images_are_compared_by_their_hashes() {
+    let work = Workspace::new();
+    for entry in std::fs::read_dir(fixtures().join("images")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            work.write(&format!("images/{name}"), std::fs::read(entry.path()).unwrap());
+        }
+    }
+    let pairs = |args: &[&str]| {
+        let run = work.tamis(&[&["pairs", "images", "--kind", "hamming", "--quiet"], args].concat()).expect(0);
+        let pair = |line: &str| {
+            let cells: Vec<String> = line.split('\t').map(str::to_owned).collect();
+            (cells[0].parse::<f64>().unwrap(), cells[1].clone(), cells[2].clone())
+        };
+        run.stdout.lines().map(pair).collect::<Vec<_>>()
+    };
+    let near = pairs(&["--radius", "10"]);
+    // Versions of one picture have its number: two of 03 and of 10, three of 04.
+    let of = |key: &str| key.rsplit('/').next().unwrap()[..2].to_owned();
+    let numbers: Vec<_> = near.iter().map(|(_, a, b)| (of(a), of(b))).collect();
+    let expected = ["03", "04", "04", "04", "10"].map(|it| (it.to_owned(), it.to_owned()));
+    assert_eq!(numbers, expected, "{near:?}");
+    assert!(near.iter().all(|(similarity, ..)| 1.0 - 10.0 / 64.0 - 1e-4 <= *similarity));
+    assert_eq!(pairs(&["--min", "0.84375"]), near);
+    assert!(pairs(&["--radius", "2"]).len() < near.len());
+    assert_ne!(pairs(&["--radius", "10", "--hash", "dhash"]), near);
+}
+
+#[test]
 fn what_cannot_be_compared_is_named() {
     let work = Workspace::new();
     work.write("a.txt", "one text\nanother text\n");
@@ -106,6 +135,10 @@ fn what_cannot_be_compared_is_named() {
             "vectors of long.npy have 3 numbers, expected 2 as in x.npy",
         ),
         (&["--kind", "jaccard", "--min", "0.5", "--against", "a.txt"], 2, "nothing to read"),
+        (&["--kind", "jaccard", "--radius", "3", "a.txt"], 2, "--radius is for --kind hamming; jaccard wants --min"),
+        (&["--kind", "jaccard", "a.txt"], 2, "--min <SIMILARITY>"),
+        (&["--kind", "hamming", "--radius", "3", "a.txt"], 2, "hamming compares images, and the samples are texts"),
+        (&["--kind", "hamming", "--radius", "65", "a.txt"], 2, "65 is not in 0..=64"),
     ] {
         let run = work.tamis(&[&["pairs"], args].concat());
         assert_eq!(run.status, status, "{args:?}: {}", run.stderr);

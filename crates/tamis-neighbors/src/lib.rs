@@ -9,6 +9,7 @@
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //!
+//! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits.
 //! - [`Equals`]: rows that are the same, which are compared with others once.
 //! - [`SetJoin`]: all pairs of texts that share enough words or characters, by [`TokenSets`] of [`Shingle`]s.
 //!
@@ -26,11 +27,14 @@ mod groups;
 
 mod equal;
 
+mod hamming;
+
 mod lexical;
 
 pub use dot::{canonical_dot, proposal_margin};
 pub use equal::Equals;
 pub use groups::{Star, families, stars};
+pub use hamming::{HammingJoin, HashPair, HashPairs};
 pub use join::{JoinOptions, RowPair, RowPairs, cross_join, self_join};
 pub use knn::{Neighbors, knn};
 pub use lexical::{SetJoin, SetMeasure, SetPair, SetPairs, Shingle, TokenSets};

@@ -153,6 +153,8 @@ pub(crate) enum PairKind {
     Jaccard,
     /// Shingles of both texts over those of the text with fewer.
     Containment,
+    /// Bits in which perceptual hashes of images differ.
+    Hamming,
 }
 
 impl PairKind {
@@ -162,6 +164,7 @@ impl PairKind {
             Self::Cosine => "cosine",
             Self::Jaccard => "jaccard",
             Self::Containment => "containment",
+            Self::Hamming => "hamming",
         }
     }
 }
@@ -174,9 +177,15 @@ pub(crate) struct PairsArgs {
     /// What makes two samples alike.
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: PairKind,
-    /// Smallest similarity that is listed.
-    #[arg(long, value_name = "SIMILARITY", allow_negative_numbers = true)]
-    pub(crate) min: f64,
+    /// Smallest similarity that is listed; for hamming, the share of bits that agree.
+    #[arg(long, value_name = "SIMILARITY", allow_negative_numbers = true, required_unless_present = "radius")]
+    pub(crate) min: Option<f64>,
+    /// Most bits that may differ, of 64, for hamming.
+    #[arg(long, value_name = "BITS", conflicts_with = "min", value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) radius: Option<u32>,
+    /// Which hashes of images are compared: by their frequencies, or by the differences of neighbors.
+    #[arg(long, value_name = "HASH", default_value = "phash", value_parser = ["phash", "dhash"])]
+    pub(crate) hash: String,
     /// What of a text is compared: runs of so many words (word:N), of characters (char:N), or of words of a-z and 0-9 alone
     /// (alnum:N), in lower case.
     #[arg(long, value_name = "SHINGLE", default_value = "word:3")]

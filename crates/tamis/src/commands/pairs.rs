@@ -12,6 +12,8 @@ use crate::args::{PairKind, PairsArgs};
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 use crate::progress::Bars;
 
+mod hashes;
+
 mod texts;
 
 mod vectors;
@@ -27,6 +29,8 @@ struct Joined {
     n_found: u64,
     /// Samples that are listed with the first of their equals alone.
     n_represented: usize,
+    /// What else is to be known.
+    notes: Vec<String>,
 }
 
 impl Joined {
@@ -43,11 +47,12 @@ impl Joined {
 pub(crate) fn run(args: &PairsArgs) -> anyhow::Result<ExitStatus> {
     let (file, _) = config::load(args.read.config.as_deref())?;
     set_threads(&args.read, &file)?;
-    check(args)?;
+    let min = min(args)?;
     let bars = Bars::new(args.read.quiet);
     let joined = match args.kind {
-        PairKind::Cosine => vectors::join(args, &bars)?,
-        PairKind::Jaccard | PairKind::Containment => texts::join(args, &file, &bars)?,
+        PairKind::Cosine => vectors::join(args, min, &bars)?,
+        PairKind::Jaccard | PairKind::Containment => texts::join(args, min, &file, &bars)?,
+        PairKind::Hamming => hashes::join(args, min, &file, &bars)?,
     };
     match &args.out {
         None => print(args, &joined, &mut BufWriter::new(std::io::stdout().lock()))?,
@@ -56,18 +61,25 @@ pub(crate) fn run(args: &PairsArgs) -> anyhow::Result<ExitStatus> {
             .with_context(|| format!("cannot write {}", path.display()))?,
     }
     if !args.read.quiet {
-        print_to_stderr(&summary(args, &joined));
+        print_to_stderr(&summary(args, min, &joined));
     }
     Ok(ExitStatus::Clean)
 }
 
-/// Refuses what can be corrected on the command line.
-fn check(args: &PairsArgs) -> Result<(), Usage> {
-    let (least, most) = if args.kind == PairKind::Cosine { (-1.0, 1.0) } else { (0.0, 1.0) };
-    let is_within = (least..=most).contains(&args.min) && (args.kind == PairKind::Cosine || 0.0 < args.min);
+/// The smallest similarity that counts; refuses what can be corrected on the command line.
+fn min(args: &PairsArgs) -> Result<f64, Usage> {
+    let min = match (args.min, args.radius) {
+        (Some(min), _) => min,
+        (None, Some(radius)) if args.kind == PairKind::Hamming => 1.0 - f64::from(radius) / 64.0,
+        (None, _) => return Err(Usage(format!("--radius is for --kind hamming; {} wants --min", args.kind.id()))),
+    };
+    let (is_within, range) = match args.kind {
+        PairKind::Cosine => ((-1.0..=1.0).contains(&min), "from -1 to 1"),
+        PairKind::Hamming => ((0.0..=1.0).contains(&min), "from 0 to 1"),
+        PairKind::Jaccard | PairKind::Containment => (0.0 < min && min <= 1.0, "above 0 and at most 1"),
+    };
     if !is_within {
-        let range = if args.kind == PairKind::Cosine { "from -1 to 1" } else { "above 0 and at most 1" };
-        return Err(Usage(format!("--min is {}, expected a {} {range}", args.min, args.kind.id())));
+        return Err(Usage(format!("--min is {min}, expected a {} {range}", args.kind.id())));
     }
     if args.vectors.is_some() && args.kind != PairKind::Cosine {
         return Err(Usage(format!("--vectors is for --kind cosine, not for {}", args.kind.id())));
@@ -75,7 +87,10 @@ fn check(args: &PairsArgs) -> Result<(), Usage> {
     if args.vectors.is_some() && !args.read.paths.is_empty() {
         return Err(Usage("--vectors stands in the place of files to read".to_owned()));
     }
-    Ok(())
+    if args.against.is_some() && args.kind == PairKind::Hamming {
+        return Err(Usage("--against is not for --kind hamming: name all files, and look at their keys".to_owned()));
+    }
+    Ok(min)
 }
 
 fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Result<()> {
@@ -93,11 +108,18 @@ fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Res
 }
 
 /// What was found, for people.
-fn summary(args: &PairsArgs, joined: &Joined) -> String {
-    let Joined { keys, pairs, n_found, n_represented } = joined;
-    let what = if args.kind == PairKind::Cosine { String::new() } else { format!(" of {}", args.shingle) };
-    let mut text =
-        format!("{n_found} pairs of {} samples, {}{what} at least {}\n", keys.len(), args.kind.id(), args.min);
+fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
+    let Joined { keys, pairs, n_found, n_represented, notes } = joined;
+    let what = match (args.kind, args.radius) {
+        (PairKind::Cosine, _) => format!("cosine at least {min}"),
+        (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash),
+        (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash),
+        (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle),
+    };
+    let mut text = format!("{n_found} pairs of {} samples, {what}\n", keys.len());
+    for note in notes {
+        text.push_str(&format!("{note}\n"));
+    }
     if (pairs.len() as u64) < *n_found {
         text.push_str(&format!("the first {} are listed; --max-pairs lists more\n", pairs.len()));
     }

@@ -5,7 +5,7 @@ use tamis::config::FileConfig;
 use tamis::ingest::WindowSize;
 use tamis_core::{Modality, Progress};
 use tamis_data::{Images, Input, ReadContent, Reader};
-use tamis_neighbors::{SetJoin, SetMeasure, SetPair, TokenSets};
+use tamis_neighbors::{SetJoin, SetMeasure, SetPair, SetPairs, TokenSets};
 
 use super::Joined;
 use crate::args::{PairKind, PairsArgs};
@@ -13,7 +13,7 @@ use crate::commands::{inputs, read_options};
 use crate::exit::Usage;
 
 /// Reads the texts and joins them.
-pub(super) fn join(args: &PairsArgs, file: &FileConfig, progress: &dyn Progress) -> anyhow::Result<Joined> {
+pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn Progress) -> anyhow::Result<Joined> {
     let options = read_options(&args.read, file);
     let mut all = Hashed::default();
     all.read(Reader::open(&inputs(&args.read)?, &options)?, args, progress)?;
@@ -26,14 +26,15 @@ pub(super) fn join(args: &PairsArgs, file: &FileConfig, progress: &dyn Progress)
     let sets = TokenSets::new(&hashes);
     drop(hashes);
     let measure = if args.kind == PairKind::Jaccard { SetMeasure::Jaccard } else { SetMeasure::Containment };
-    let join = SetJoin { measure, min: args.min, max_pairs: args.max_pairs };
+    let join = SetJoin { measure, min, max_pairs: args.max_pairs };
     let task = progress.begin("joining", Some(keys.len() as u64), Modality::Text.nouns());
     let found = match &args.against {
         None => join.self_join(&sets, &*task),
         Some(_) => join.cross_join(&sets, n_queries, &*task),
     };
     let pairs = found.pairs.iter().map(|SetPair { a, b, similarity }| (*a, *b, *similarity)).collect();
-    Ok(Joined { keys, pairs, n_found: found.n_found, n_represented: found.n_represented })
+    let SetPairs { n_found, n_represented, .. } = found;
+    Ok(Joined { keys, pairs, n_found, n_represented, notes: Vec::new() })
 }
 
 /// Texts by their keys and the hashes of their shingles; what could not be read has none.

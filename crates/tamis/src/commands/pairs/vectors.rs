@@ -14,7 +14,7 @@ use crate::args::PairsArgs;
 use crate::exit::Usage;
 
 /// Reads the vectors and joins them; the number of a row is its key.
-pub(super) fn join(args: &PairsArgs, progress: &dyn Progress) -> anyhow::Result<Joined> {
+pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyhow::Result<Joined> {
     let Some(path) = &args.vectors else {
         let text = "cosine compares vectors: name them with --vectors FILE.npy; `tamis embed` makes them of files";
         return Err(Usage(text.to_owned()).into());
@@ -27,7 +27,7 @@ pub(super) fn join(args: &PairsArgs, progress: &dyn Progress) -> anyhow::Result<
         return Err(Usage(format!("vectors of {against} have {got} numbers, expected {dim} as in {path}")).into());
     }
     #[expect(clippy::cast_possible_truncation, reason = "cosines are compared in f32")]
-    let options = JoinOptions { min_cosine: args.min as f32, max_pairs: args.max_pairs, ..JoinOptions::default() };
+    let options = JoinOptions { min_cosine: min as f32, max_pairs: args.max_pairs, ..JoinOptions::default() };
     let task = progress.begin("joining", Some(queries.firsts.nrows() as u64), "vectors");
     let mut joined = Joined { n_represented: queries.equals.n_represented(), ..Joined::default() };
     joined.keys.extend((0..queries.all.nrows()).map(|row| row.to_string()));

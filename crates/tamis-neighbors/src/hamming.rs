@@ -1,0 +1,203 @@
+//! Hashes of 64 bits that differ in few bits: an exact join.
+//!
+//! Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing" (CVPR 2012), section 3.1: of the
+//! four parts of two hashes that differ in at most `radius` bits, one differs in few. Each part of a query is looked up
+//! with few bits changed, and only hashes that are found so are compared. Where that would look up more than there is,
+//! all are compared.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use tamis_core::Task;
+
+use crate::equal::Equals;
+
+/// Parts of a hash, of 16 bits each.
+const N_PARTS: usize = 4;
+
+/// Values of a part.
+const N_VALUES: usize = 1 << 16;
+
+/// Hashes that one thread takes at a time.
+const CHUNK: usize = 1024;
+
+/// What is joined.
+#[derive(Clone, Copy, Debug)]
+pub struct HammingJoin {
+    /// Most bits that may differ, at most 64.
+    pub radius: u32,
+    /// Most pairs to keep; further ones are counted only.
+    pub max_pairs: usize,
+}
+
+/// Two hashes and the number of bits in which they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HashPair {
+    /// The smaller index.
+    pub a: u32,
+    /// The larger index.
+    pub b: u32,
+    /// Bits that differ.
+    pub distance: u32,
+}
+
+/// The pairs of a join.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HashPairs {
+    /// The pairs kept, ascending by `(a, b)`.
+    pub pairs: Vec<HashPair>,
+    /// How many there are in all.
+    pub n_found: u64,
+    /// Hashes that are listed with the first of their equals alone, as in [`Equals`].
+    pub n_represented: usize,
+}
+
+impl HammingJoin {
+    /// Finds all pairs of `hashes`; `None` stands for what has none and is in no pair. Tells `task` of every hash that is
+    /// done.
+    ///
+    /// Time: for each different hash, the look-ups of a part with up to `radius / 4` bits changed (137 for a radius of 8 to
+    /// 11) in four parts, and comparisons with what they give; where these are more than the hashes, comparisons with all of
+    /// them. Memory: 20 bytes a hash, and the pairs.
+    #[must_use]
+    pub fn self_join(&self, hashes: &[Option<u64>], task: &dyn Task) -> HashPairs {
+        let some = (0..).zip(hashes).filter_map(|(index, hash)| Some((index, Some((*hash)?))));
+        let equals = Equals::new(some);
+        let firsts: Vec<u64> = equals.firsts().filter_map(|index| hashes[index as usize]).collect();
+        let index = Index::new(&firsts, self.radius);
+        let mut found = HashPairs { n_represented: equals.n_represented(), ..HashPairs::default() };
+        for (a, b) in equals.pairs() {
+            self.keep(&mut found, HashPair { a, b, distance: 0 });
+        }
+        let starts: Vec<usize> = (0..firsts.len()).step_by(CHUNK).collect();
+        for round in starts.chunks(4 * rayon::current_num_threads()) {
+            let near: Vec<Vec<(usize, usize)>> = round
+                .par_iter()
+                .map(|start| {
+                    let range = *start..(start + CHUNK).min(firsts.len());
+                    let near = index.near(&firsts, range.clone(), self.radius);
+                    task.advance(range.map(|first| equals.groups[first].len() as u64).sum());
+                    near
+                })
+                .collect();
+            for (i, j) in near.into_iter().flatten() {
+                let distance = (firsts[i] ^ firsts[j]).count_ones();
+                for a in equals.listed(i) {
+                    for b in equals.listed(j) {
+                        self.keep(&mut found, HashPair { a: *a.min(b), b: *a.max(b), distance });
+                    }
+                }
+            }
+        }
+        found.pairs.sort_unstable();
+        found
+    }
+
+    /// Counts a pair, and adds it if there is room.
+    fn keep(&self, found: &mut HashPairs, pair: HashPair) {
+        found.n_found += 1;
+        if found.pairs.len() < self.max_pairs {
+            found.pairs.push(pair);
+        }
+    }
+}
+
+/// How hashes near to another one are found.
+enum Index {
+    /// By comparing all.
+    All,
+    /// By their parts.
+    Parts(Vec<Part>),
+}
+
+/// One part of all hashes.
+struct Part {
+    /// Bits to change in a query.
+    masks: Vec<u16>,
+    /// Bits that `masks` change at most.
+    radius: u32,
+    /// Where the hashes with a value begin, and of the last one end.
+    starts: Vec<u32>,
+    /// Indices of hashes by the value of the part, ascending for each.
+    hashes: Vec<u32>,
+}
+
+/// The part `number` of a hash.
+fn part(hash: u64, number: usize) -> u16 {
+    (hash >> (16 * number)) as u16
+}
+
+impl Index {
+    fn new(hashes: &[u64], radius: u32) -> Self {
+        // With one part within `radius / 4` bits, or one of the first `radius % 4 + 1` parts, or else one of the others within
+        // one less: were all beyond that, they would add up to more than the radius.
+        let (share, rest) = (radius / N_PARTS as u32, radius as usize % N_PARTS);
+        let of_part = |number: usize| if number <= rest { Some(share) } else { share.checked_sub(1) };
+        let radii: Vec<(usize, u32)> = (0..N_PARTS).filter_map(|number| Some((number, of_part(number)?))).collect();
+        let n_masks = |radius: u32| (0..N_VALUES).filter(|mask| mask.count_ones() <= radius).count();
+        // A look-up costs about as much as ten comparisons.
+        let n_looked: usize = radii.iter().map(|(_, radius)| n_masks(*radius) * (10 + hashes.len() / N_VALUES)).sum();
+        if hashes.len() <= n_looked {
+            return Self::All;
+        }
+        Self::Parts(radii.into_iter().map(|(number, radius)| Part::new(hashes, number, radius)).collect())
+    }
+
+    /// Pairs of a hash of `range` and one behind it that differ in at most `radius` bits.
+    fn near(&self, hashes: &[u64], range: Range<usize>, radius: u32) -> Vec<(usize, usize)> {
+        let is_near = |i: usize, j: usize| (hashes[i] ^ hashes[j]).count_ones() <= radius;
+        let Self::Parts(parts) = self else {
+            let behind = |i: usize| (i + 1..hashes.len()).filter(move |j| is_near(i, *j)).map(move |j| (i, j));
+            return range.flat_map(behind).collect();
+        };
+        let mut found = Vec::new();
+        for i in range {
+            for (number, it) in parts.iter().enumerate() {
+                for mask in &it.masks {
+                    for j in it.with(part(hashes[i], number) ^ mask) {
+                        let j = *j as usize;
+                        // A pair that an earlier part gives was found there.
+                        let is_new = || {
+                            let differ =
+                                |earlier: usize| (part(hashes[i], earlier) ^ part(hashes[j], earlier)).count_ones();
+                            (0..number).all(|earlier| parts[earlier].radius < differ(earlier))
+                        };
+                        if i < j && is_near(i, j) && is_new() {
+                            found.push((i, j));
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Part {
+    fn new(hashes: &[u64], number: usize, radius: u32) -> Self {
+        let mut starts = vec![0_u32; N_VALUES + 1];
+        for hash in hashes {
+            starts[usize::from(part(*hash, number)) + 1] += 1;
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut by_value = vec![0; hashes.len()];
+        for (index, hash) in (0..).zip(hashes) {
+            let next = &mut next[usize::from(part(*hash, number))];
+            by_value[*next as usize] = index;
+            *next += 1;
+        }
+        let masks = (0..=u16::MAX).filter(|mask| mask.count_ones() <= radius).collect();
+        Self { masks, radius, starts, hashes: by_value }
+    }
+
+    /// The hashes that have a value.
+    fn with(&self, value: u16) -> &[u32] {
+        let at = usize::from(value);
+        &self.hashes[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+}

@@ -1,0 +1,66 @@
+//! The join of hashes against all pairs.
+
+use proptest::prelude::*;
+use tamis_core::{NoProgress, Progress as _};
+use tamis_neighbors::{HammingJoin, HashPair, HashPairs};
+
+fn self_join(hashes: &[Option<u64>], radius: u32) -> HashPairs {
+    HammingJoin { radius, max_pairs: 10_000_000 }.self_join(hashes, &*NoProgress.begin("join", None, "images"))
+}
+
+fn brute_force(hashes: &[Option<u64>], radius: u32) -> Vec<HashPair> {
+    let some: Vec<(u32, u64)> = (0..).zip(hashes).filter_map(|(index, hash)| Some((index, (*hash)?))).collect();
+    let mut pairs = Vec::new();
+    for (i, (a, x)) in some.iter().enumerate() {
+        for (b, y) in &some[i + 1..] {
+            let distance = (x ^ y).count_ones();
+            if distance <= radius {
+                pairs.push(HashPair { a: *a, b: *b, distance });
+            }
+        }
+    }
+    pairs
+}
+
+/// Hashes by splitmix64, every third one with some bits of another one changed.
+fn hashes(n: u64, most_changed: u64) -> Vec<Option<u64>> {
+    let mixed = |x: u64| {
+        let x = x.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x ^ (x >> 27)
+    };
+    let changed =
+        |i: u64| (0..mixed(i) % (most_changed + 1)).fold(0, |bits, k| bits | 1_u64 << (mixed(i + 1000 * k) % 64));
+    (0..n).map(|i| Some(if i % 3 == 0 { mixed(i / 2) ^ changed(i) } else { mixed(i) })).collect()
+}
+
+#[test]
+fn the_index_finds_what_all_pairs_have() {
+    // Enough that the index is used up to a radius of 11.
+    let hashes = hashes(8_000, 14);
+    for radius in [0, 1, 2, 3, 4, 5, 7, 8, 10, 11] {
+        let found = self_join(&hashes, radius);
+        assert_eq!(found.pairs, brute_force(&hashes, radius), "{radius}");
+        assert_eq!(found.n_found, found.pairs.len() as u64, "{radius}");
+    }
+}
+
+#[test]
+fn equal_hashes_are_listed_with_the_first() {
+    let found = self_join(&vec![Some(5); 50_000], 10);
+    assert_eq!((found.n_found, found.n_represented), (49_999, 49_999));
+    assert!(found.pairs.iter().all(|pair| pair.a == 0 && pair.distance == 0));
+    assert_eq!(self_join(&vec![None; 100], 64), HashPairs::default());
+}
+
+proptest! {
+    #[test]
+    fn few_hashes_of_any_radius_are_brute_force(
+        bits in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..60),
+        radius in 0_u32..=64,
+    ) {
+        // Few bits set, so that many are near.
+        let hashes: Vec<_> = bits.into_iter().map(|(a, b, is_there)| is_there.then_some(a & b & (a >> 7))).collect();
+        prop_assert_eq!(self_join(&hashes, radius).pairs, brute_force(&hashes, radius));
+    }
+}
