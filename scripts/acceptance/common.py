@@ -161,6 +161,15 @@ class Tamis:
                 run.findings = [json.loads(line) for line in lines]
         return run
 
+    def pairs(self, name: str, *args) -> Run:
+        """Runs `tamis pairs ARGS --out runs/<name>/out.jsonl`; `findings` has the pairs."""
+        out = self._fresh(name) / "out.jsonl"
+        run = self._run(name, [self.binary, "pairs", *args, "--out", out], out)
+        if out.exists():
+            with out.open(encoding="utf-8") as lines:
+                run.findings = [json.loads(line) for line in lines]
+        return run
+
     def embed(self, name: str, path: Path) -> Run:
         """Runs `tamis embed PATH --out runs/<name>/out.npy`."""
         out = self._fresh(name) / "out.npy"

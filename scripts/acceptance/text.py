@@ -147,6 +147,31 @@ class Acceptance:
         same = bool(run.findings) and (run.out / "findings.jsonl").read_bytes() == read(again.out / "findings.jsonl")
         table.holds("findings.jsonl with 1 and with 2 threads", same, "the same bytes", same)
 
+    def pairs(self):
+        """Pairs of texts that share words, beside numbers that were counted with sets in Python."""
+        table = self.table
+        table.heading("pairs of licence texts, and of two dictionaries, one of which took entries from the other")
+        jaccard = ["--kind", "jaccard", "--min"]
+        for shingle, least, expected in [
+            ("alnum:5", 0.7, 639),
+            ("alnum:5", 0.8, 394),
+            ("word:5", 0.7, 591),
+            ("word:5", 0.8, 354),
+        ]:
+            run = self.tamis.pairs("spdx-pairs", self.text / "spdx.jsonl", *jaccard, least, "--shingle", shingle)
+            table.equal(f"SPDX: pairs, {shingle} at least {least}", expected, len(run.findings))
+        jargon = ["--against", self.text / "jargon.jsonl", "--shingle", "alnum:5"]
+        for kind, least, expected in [
+            ("jaccard", 0.2, 1187),
+            ("jaccard", 0.5, 731),
+            ("jaccard", 0.8, 196),
+            ("containment", 0.5, 1130),
+        ]:
+            run = self.tamis.pairs("foldoc", self.text / "foldoc.jsonl", *jargon, "--kind", kind, "--min", least)
+            found = len({pair["a_key"] for pair in run.findings})
+            table.equal(f"FOLDOC entries with one of the Jargon File, {kind} at least {least}", expected, found)
+        table.info("seconds, peak memory", cost(run))
+
     def fortunes(self):
         """Quotes in 43 files, which are the labels; identity only, no embedding."""
         table = self.table
@@ -371,7 +396,7 @@ def is_json(text: str) -> bool:
     return True
 
 
-RUNS = ["spdx", "fortunes", "spam", "labels", "formats", "bad-input"]
+RUNS = ["spdx", "pairs", "fortunes", "spam", "labels", "formats", "bad-input"]
 
 
 def prepare(table: Table, data: Path):

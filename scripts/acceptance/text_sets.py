@@ -7,11 +7,14 @@ Runs in a process of its own so that its memory does not show in the peak of the
 """
 
 import csv
+import functools
 import gzip
 import hashlib
 import io
 import json
 import random
+import re
+import string
 import sys
 import tarfile
 import zipfile
@@ -153,6 +156,47 @@ def logiqa(downloads: Path) -> bytes:
         return wheel.read("evals/registry/data/logiqa/logiqa.jsonl")
 
 
+def dictionary(downloads: Path, name: str):
+    """Headwords and texts of the entries of a dictionary in the format of dictd, in the order of its index.
+
+    An index line has the headword, and place and length of the entry as numbers to the base 64; entries with several
+    headwords count once, those of the dictionary itself not at all.
+    """
+    package, version, sha256 = DICTIONARIES[name]
+    unpacked = downloads / f"{package}-unpacked"
+    call(["dpkg", "-x", str(apt_download(downloads, package, version, sha256)), str(unpacked)])
+    folder = unpacked / "usr/share/dictd"
+    content = gzip.decompress((folder / f"{name}.dict.dz").read_bytes())
+    digits = {digit: value for value, digit in enumerate(string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/")}
+    entries = {}
+    for line in (folder / f"{name}.index").read_text(encoding="utf-8", errors="replace").splitlines():
+        word, *place = line.split("\t")
+        if len(place) >= 2 and not word.startswith("00"):
+            start, length = (functools.reduce(lambda n, digit: n * 64 + digits[digit], it, 0) for it in place[:2])
+            entries.setdefault(start, (word, content[start : start + length].decode("utf-8", "replace")))
+    return list(entries.values())
+
+
+def foldoc(downloads: Path):
+    """Entries of the Free On-line Dictionary of Computing with at least 8 different runs of 5 words of a-z and 0-9."""
+    for number, (word, text) in enumerate(dictionary(downloads, "foldoc")):
+        words = re.sub(r"[^a-z0-9]+", " ", text.lower()).split()
+        if len({tuple(words[at : at + 5]) for at in range(max(1, len(words) - 4))}) >= 8:
+            yield {"id": f"{number} {word}", "text": text}
+
+
+def jargon(downloads: Path):
+    """Entries of the Jargon File, from which FOLDOC took many of its own."""
+    for number, (word, text) in enumerate(dictionary(downloads, "jargon")):
+        yield {"id": f"{number} {word}", "text": text}
+
+
+DICTIONARIES = {
+    "foldoc": ("dict-foldoc", "20230119-1", "745cbedb55c2da609cc88ee0284e9d11a67a11ae3709daf7bad0e895ac3294c3"),
+    "jargon": ("dict-jargon", "4.4.7-3.1", "405f8168d7994ed2cb71407bb95493daec2e9aa66fc0461dafa74a9d6728a8c1"),
+}
+
+
 def tar_files(package: Path):
     """Yields name and content of the files of a .tgz, by name."""
     with gzip.open(package) as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as tar:
@@ -219,6 +263,9 @@ def main(data: Path):
             write_jsonl(text / "spam-flipped.jsonl", noisy)
             (text / "spam-flips.json").write_text(json.dumps({"seed": FLIP_SEED, "flipped": flipped}))
             write_jsonl(text / "spam-1000.jsonl", samples[::6][:1000])
+
+    write_jsonl(text / "foldoc.jsonl", foldoc(downloads))
+    write_jsonl(text / "jargon.jsonl", jargon(downloads))
 
     raw = logiqa(downloads)
     (text / "logiqa.jsonl").write_bytes(raw)
