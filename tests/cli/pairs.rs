@@ -42,6 +42,14 @@ fn files_are_compared_with_others() {
     let run = work.tamis(&args).expect(0);
     assert_eq!(run.stdout, "1.0000\tx\ta\n0.6000\ty\ta\n");
     assert_eq!(run.stderr, "2 pairs of 6 samples, jaccard of word:2 at least 0.6\n");
+    let run = work.tamis(&[&args[..], &["--evidence", "--quiet"]].concat()).expect(0);
+    assert_eq!(
+        run.stdout,
+        "1.0000\tx\ta\t5 words\tONE two three four five\n0.6000\ty\ta\t4 words\tone two three four\n"
+    );
+    let run = work.tamis(&[&args[..], &["--evidence", "--quiet", "--format", "jsonl"]].concat()).expect(0);
+    let pair: Json = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(pair["run"], serde_json::json!({"words": 5, "text": "ONE  two three four five"}));
     work.tamis(&[&args[..], &["--out", "pairs.jsonl", "--quiet"]].concat()).expect(0);
     let written = std::fs::read_to_string(work.path("pairs.jsonl")).unwrap();
     let line = r#"{"a_key":"x","b_key":"a","kind":"jaccard","similarity":1.0}"#;
@@ -135,6 +143,7 @@ fn what_cannot_be_compared_is_named() {
             "vectors of long.npy have 3 numbers, expected 2 as in x.npy",
         ),
         (&["--kind", "jaccard", "--min", "0.5", "--against", "a.txt"], 2, "nothing to read"),
+        (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--evidence"], 2, "--evidence is for texts"),
         (&["--kind", "jaccard", "--radius", "3", "a.txt"], 2, "--radius is for --kind hamming; jaccard wants --min"),
         (&["--kind", "jaccard", "a.txt"], 2, "--min <SIMILARITY>"),
         (&["--kind", "hamming", "--radius", "3", "a.txt"], 2, "hamming compares images, and the samples are texts"),

@@ -10,6 +10,7 @@
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //!
 //! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits.
+//! - [`Words::longest_common_run`]: what two texts literally have in common.
 //! - [`Equals`]: rows that are the same, which are compared with others once.
 //! - [`SetJoin`]: all pairs of texts that share enough words or characters, by [`TokenSets`] of [`Shingle`]s.
 //!
@@ -25,12 +26,15 @@ mod knn;
 
 mod groups;
 
+mod common_run;
+
 mod equal;
 
 mod hamming;
 
 mod lexical;
 
+pub use common_run::{CommonRun, Words};
 pub use dot::{canonical_dot, proposal_margin};
 pub use equal::Equals;
 pub use groups::{Star, families, stars};

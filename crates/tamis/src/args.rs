@@ -190,6 +190,9 @@ pub(crate) struct PairsArgs {
     /// (alnum:N), in lower case.
     #[arg(long, value_name = "SHINGLE", default_value = "word:3")]
     pub(crate) shingle: Shingle,
+    /// Says of each pair of texts the longest run of words that stands in both. Keeps the texts in memory.
+    #[arg(long)]
+    pub(crate) evidence: bool,
     /// Vectors to compare in the place of files: an array of f16, f32 or f64, one row for each. Keys are row numbers from 0.
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) vectors: Option<PathBuf>,

@@ -18,6 +18,9 @@ mod texts;
 
 mod vectors;
 
+/// Bytes of a run that are shown.
+const MAX_SHOWN: usize = 100;
+
 /// Samples that were joined, and their pairs.
 #[derive(Default)]
 struct Joined {
@@ -29,6 +32,9 @@ struct Joined {
     n_found: u64,
     /// Samples that are listed with the first of their equals alone.
     n_represented: usize,
+    /// The longest run of words that stands in both, for each pair: how many, and as the first text has it. Empty where it
+    /// was not asked for.
+    runs: Vec<Option<(usize, String)>>,
     /// What else is to be known.
     notes: Vec<String>,
 }
@@ -87,6 +93,9 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
     if args.vectors.is_some() && !args.read.paths.is_empty() {
         return Err(Usage("--vectors stands in the place of files to read".to_owned()));
     }
+    if args.evidence && !matches!(args.kind, PairKind::Jaccard | PairKind::Containment) {
+        return Err(Usage(format!("--evidence is for texts, not for --kind {}", args.kind.id())));
+    }
     if args.against.is_some() && args.kind == PairKind::Hamming {
         return Err(Usage("--against is not for --kind hamming: name all files, and look at their keys".to_owned()));
     }
@@ -94,22 +103,39 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
 }
 
 fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Result<()> {
-    for (a, b, similarity) in &joined.pairs {
+    for (place, (a, b, similarity)) in joined.pairs.iter().enumerate() {
         let (a, b) = (&joined.keys[*a as usize], &joined.keys[*b as usize]);
+        let run = joined.runs.get(place).map(Option::as_ref);
         if args.format == "jsonl" || args.out.is_some() {
-            let line = json!({"a_key": a, "b_key": b, "kind": args.kind.id(), "similarity": similarity});
+            let mut line = json!({"a_key": a, "b_key": b, "kind": args.kind.id(), "similarity": similarity});
+            if let Some(run) = run {
+                line["run"] = run.map_or(json!(null), |(n_words, text)| json!({"words": n_words, "text": text}));
+            }
             writeln!(out, "{line}")?;
         } else {
             let [a, b] = [a, b].map(|key| tamis_report::visible(key));
-            writeln!(out, "{similarity:.4}\t{a}\t{b}")?;
+            write!(out, "{similarity:.4}\t{a}\t{b}")?;
+            match run {
+                None => writeln!(out)?,
+                Some(None) => writeln!(out, "\t0 words\t")?,
+                Some(Some((n_words, text))) => writeln!(out, "\t{n_words} words\t{}", shown(text))?,
+            }
         }
     }
     out.flush()
 }
 
+/// The beginning of a run, on one line.
+fn shown(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut = tamis_core::text::cut(&line, MAX_SHOWN);
+    let more = if cut.len() < line.len() { "…" } else { "" };
+    format!("{}{more}", tamis_report::visible(cut))
+}
+
 /// What was found, for people.
 fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
-    let Joined { keys, pairs, n_found, n_represented, notes } = joined;
+    let Joined { keys, pairs, n_found, n_represented, notes, .. } = joined;
     let what = match (args.kind, args.radius) {
         (PairKind::Cosine, _) => format!("cosine at least {min}"),
         (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash),

@@ -49,6 +49,7 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
         pairs: pairs.iter().map(similar).collect(),
         n_found,
         n_represented,
+        runs: Vec::new(),
         notes: (0 < n_flat).then_some(note).into_iter().collect(),
     })
 }

@@ -5,7 +5,7 @@ use tamis::config::FileConfig;
 use tamis::ingest::WindowSize;
 use tamis_core::{Modality, Progress};
 use tamis_data::{Images, Input, ReadContent, Reader};
-use tamis_neighbors::{SetJoin, SetMeasure, SetPair, SetPairs, TokenSets};
+use tamis_neighbors::{CommonRun, SetJoin, SetMeasure, SetPair, SetPairs, TokenSets, Words};
 
 use super::Joined;
 use crate::args::{PairKind, PairsArgs};
@@ -22,7 +22,7 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
         let against = Input { path: path.clone(), split: None };
         all.read(Reader::open(&[against], &options)?, args, progress)?;
     }
-    let Hashed { keys, hashes } = all;
+    let Hashed { keys, hashes, texts } = all;
     let sets = TokenSets::new(&hashes);
     drop(hashes);
     let measure = if args.kind == PairKind::Jaccard { SetMeasure::Jaccard } else { SetMeasure::Containment };
@@ -32,9 +32,22 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
         None => join.self_join(&sets, &*task),
         Some(_) => join.cross_join(&sets, n_queries, &*task),
     };
-    let pairs = found.pairs.iter().map(|SetPair { a, b, similarity }| (*a, *b, *similarity)).collect();
-    let SetPairs { n_found, n_represented, .. } = found;
-    Ok(Joined { keys, pairs, n_found, n_represented, notes: Vec::new() })
+    let SetPairs { pairs, n_found, n_represented } = found;
+    let runs = if args.evidence { common_runs(&texts, &pairs, progress) } else { Vec::new() };
+    let pairs = pairs.into_iter().map(|SetPair { a, b, similarity }| (a, b, similarity)).collect();
+    Ok(Joined { keys, pairs, n_found, n_represented, runs, notes: Vec::new() })
+}
+
+/// The longest run of words that stands in both texts, for each pair.
+fn common_runs(texts: &[String], pairs: &[SetPair], progress: &dyn Progress) -> Vec<Option<(usize, String)>> {
+    let task = progress.begin("comparing words", Some(pairs.len() as u64), "pairs");
+    let run = |pair: &SetPair| {
+        let [a, b] = [pair.a, pair.b].map(|text| texts[text as usize].as_str());
+        let run = Words::of(a).longest_common_run(&Words::of(b));
+        task.advance(1);
+        run.map(|CommonRun { n_words, a: place, .. }| (n_words, a[place].to_owned()))
+    };
+    pairs.par_iter().map(run).collect()
 }
 
 /// Texts by their keys and the hashes of their shingles; what could not be read has none.
@@ -42,6 +55,8 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
 struct Hashed {
     keys: Vec<String>,
     hashes: Vec<Vec<u64>>,
+    /// Empty where nobody looks at them again.
+    texts: Vec<String>,
 }
 
 impl Hashed {
@@ -57,12 +72,16 @@ impl Hashed {
         let window = WindowSize::default();
         let images = || Images { input: None, is_known: &|_| false };
         while let Some(window) = reader.next_window(window.texts, window.bytes, images())? {
-            let hashes = window.contents.par_iter().map(|content| match content {
-                Some(ReadContent::Text { text, .. }) => args.shingle.hashes(text),
-                _ => Vec::new(),
-            });
-            self.hashes.par_extend(hashes);
-            task.advance(window.contents.len() as u64);
+            let text = |content| match content {
+                Some(ReadContent::Text { text, .. }) => text,
+                _ => String::new(),
+            };
+            let texts: Vec<String> = window.contents.into_iter().map(text).collect();
+            self.hashes.par_extend(texts.par_iter().map(|text| args.shingle.hashes(text)));
+            task.advance(texts.len() as u64);
+            if args.evidence {
+                self.texts.extend(texts);
+            }
         }
         let (dataset, _) = reader.finish();
         self.keys.extend(dataset.ids().map(|id| dataset.key(id).to_owned()));
