@@ -132,7 +132,7 @@ fn what_cannot_be_compared_is_named() {
         (&["--kind", "jaccard", "--min", "nan", "a.txt"], 2, "--min is NaN"),
         (&["--kind", "jaccard", "--min", "0.5", "--shingle", "byte:5", "a.txt"], 2, "`byte:5` is no shingle"),
         (&["--kind", "jaccard", "--min", "0.5", "--vectors", "x.npy"], 2, "--vectors is for --kind cosine"),
-        (&["--kind", "cosine", "--min", "0.5", "a.txt"], 2, "name them with --vectors FILE.npy"),
+        (&["--kind", "cosine", "--min", "0.5", "a.txt"], 2, "name them with --vectors FILE"),
         (&["--kind", "cosine", "--min", "0.5", "a.txt", "--vectors", "x.npy"], 2, "in the place of files to read"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "zero.npy"], 3, "row 1 cannot be normalized: norm is 0"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "nan.npy"], 3, "row 0 cannot be normalized: norm is NaN"),

@@ -57,6 +57,8 @@ pub mod artifacts;
 
 pub mod npy;
 
+pub mod vectors;
+
 pub use error::ReadError;
 pub use formats::{FORMATS, Format};
 pub use interpret::Images;

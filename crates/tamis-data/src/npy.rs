@@ -8,28 +8,10 @@ use std::path::Path;
 use half::f16;
 
 use crate::atomic::Commits;
+use crate::vectors::Matrix;
 
-/// Vectors of one length.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    /// Number of vectors.
-    pub n: usize,
-    /// Numbers of one.
-    pub dim: usize,
-    /// Shape `(n, dim)`, row-major.
-    pub values: Vec<f32>,
-}
-
-/// Reads an array of two dimensions of f16, f32 or f64, in either order; f64 is rounded to f32.
-///
-/// # Errors
-/// When the file cannot be read, is no `NumPy` file, or is an array of another kind.
-pub fn read(path: &Path) -> io::Result<Matrix> {
-    let bytes = std::fs::read(path)?;
-    parse(&bytes).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
-}
-
-fn parse(bytes: &[u8]) -> Result<Matrix, String> {
+/// The vectors of a file: two dimensions of f16, f32 or f64, in either order.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Matrix, String> {
     let no_header = || "not a NumPy file of version 1 to 3".to_owned();
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(no_header)?;
     let (version, rest) = rest.split_at_checked(2).ok_or_else(no_header)?;
@@ -151,7 +133,7 @@ mod tests {
         let path = dir.path().join("a.npy");
         let rows = [[1.0_f32, -2.5, 3.0], [0.0, 5.5, -1e-3]];
         write(&Commits::new(), &path, (2, 3), rows.iter().map(|row| Some(&row[..]))).unwrap();
-        assert_eq!(read(&path).unwrap(), Matrix { n: 2, dim: 3, values: rows.concat() });
+        assert_eq!(crate::vectors::read(&path).unwrap(), Matrix { n: 2, dim: 3, values: rows.concat() });
     }
 
     #[test]

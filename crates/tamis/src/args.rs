@@ -193,10 +193,11 @@ pub(crate) struct PairsArgs {
     /// Says of each pair of texts the longest run of words that stands in both. Keeps the texts in memory.
     #[arg(long)]
     pub(crate) evidence: bool,
-    /// Vectors to compare in the place of files: an array of f16, f32 or f64, one row for each. Keys are row numbers from 0.
-    #[arg(long, value_name = "FILE.npy")]
+    /// Vectors to compare in the place of files: a .npy array of f16, f32 or f64 with a row for each, or a Parquet file with
+    /// a column of lists. Keys are row numbers from 0.
+    #[arg(long, value_name = "FILE")]
     pub(crate) vectors: Option<PathBuf>,
-    /// Compares with the samples of this file or folder, or the vectors of this .npy file, and not among each other.
+    /// Compares with the samples of this file or folder, or the vectors of this one, and not among each other.
     #[arg(long, value_name = "PATH")]
     pub(crate) against: Option<PathBuf>,
     /// Most pairs that are listed; further ones are counted.

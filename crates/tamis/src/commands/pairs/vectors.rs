@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use ndarray::{Array2, Axis};
 use tamis_core::{Embeddings, Progress};
-use tamis_data::npy;
 use tamis_data::store::codec::f32s_to_bytes;
+use tamis_data::vectors::{self, Matrix};
 use tamis_neighbors::{Equals, JoinOptions, RowPairs, canonical_dot, cross_join, self_join};
 
 use super::Joined;
@@ -16,7 +16,7 @@ use crate::exit::Usage;
 /// Reads the vectors and joins them; the number of a row is its key.
 pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyhow::Result<Joined> {
     let Some(path) = &args.vectors else {
-        let text = "cosine compares vectors: name them with --vectors FILE.npy; `tamis embed` makes them of files";
+        let text = "cosine compares vectors: name them with --vectors FILE; `tamis embed` makes them of files";
         return Err(Usage(text.to_owned()).into());
     };
     let queries = Rows::read(path)?;
@@ -77,7 +77,7 @@ struct Rows {
 impl Rows {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read {}", path.display());
-        let npy::Matrix { n, dim, values } = npy::read(path).with_context(cannot)?;
+        let Matrix { n, dim, values } = vectors::read(path).with_context(cannot)?;
         let all = Array2::from_shape_vec((n, dim), values).with_context(cannot)?;
         let embeddings = Embeddings::new(all, (0..n).map(Some), vec![false; n]).with_context(cannot)?;
         let all = embeddings.rows().to_owned();
