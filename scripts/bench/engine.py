@@ -317,6 +317,13 @@ def distill(args):
 PARTS = {"text": text, "mobilenet": mobilenet, "tokenizer": tokenizer, "images": images, "distill": distill}
 
 
+def title(what):
+    """The first line of results: what, when, where, and which version."""
+    commit = call(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip()
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return f"{what}, {datetime.date.today()}, {model[1] if model else platform.machine()}, commit {commit}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
@@ -334,9 +341,7 @@ def main():
         if args.examples is None:
             subprocess.run(["cargo", "build", "--release", "--workspace", "--bins", "--examples"], cwd=ROOT, check=True)
             args.examples = ROOT / "target" / "release" / "examples"
-        commit = call(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip()
-        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        print(f"# Engine, {datetime.date.today()}, {model[1] if model else platform.machine()}, commit {commit}")
+        print(f"# {title('Engine')}")
         for part in args.parts or PARTS:
             PARTS[part](args)
     except Unavailable as error:

@@ -21,16 +21,13 @@ What is right is computed once, by a sparse product of whole numbers and a produ
 """
 
 import argparse
-import datetime
 import hashlib
 import json
-import platform
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-from engine import ROOT, Engine, interleaved
+from engine import ROOT, Engine, interleaved, title
 
 from common import Unavailable, call, make_venv, pip_download
 from texts import EVALS, write_texts
@@ -230,10 +227,8 @@ def main():
             build = ["cargo", "build", "--release", "--workspace", "--example", "join_speed"]
             subprocess.run(build, cwd=ROOT, check=True)
             args.examples = ROOT / "target" / "release" / "examples"
-        commit = call(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT).strip()
-        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
         bench = Bench(args)
-        print(f"# Joins, {datetime.date.today()}, {model[1] if model else platform.machine()}, commit {commit}\n")
+        print(f"# {title('Joins')}\n")
         print(f"{', '.join(REQUIREMENTS)}; medians of {args.rounds} interleaved rounds.")
         for part in args.parts or PARTS:
             PARTS[part](bench)
