@@ -1,8 +1,12 @@
-//! Joins a file again and again: what `scripts/bench.sh pairs` measures.
+//! Joins the same data again and again: what `scripts/bench.sh pairs` measures.
 //!
-//! `join_speed lexical FILE.jsonl SHINGLE MIN THREADS`, where a line of the file is an object with a key `text`. The file is
-//! read once; then every line of the standard input is answered by an object of JSON: `seconds` for shingles and join,
-//! `pairs`, and a `checksum` of them.
+//! - `join_speed lexical FILE.jsonl SHINGLE MIN THREADS`: lines are objects with a key `text`; seconds are for shingles and
+//!   join.
+//! - `join_speed cosine ROWS.f32 DIM MIN THREADS` and `join_speed knn ROWS.f32 DIM K THREADS`: rows are little-endian f32 of
+//!   unit length.
+//!
+//! The file is read once; then every line of the standard input is answered by an object of JSON with `seconds`; with the
+//! number of `pairs`, and for texts a `checksum` of them; or, for neighbors, with the sum of their cosines as `checksum`.
 
 #![expect(
     clippy::print_stdout,
@@ -13,10 +17,11 @@
 use std::io::{Write as _, stdin, stdout};
 use std::time::Instant;
 
+use ndarray::Array2;
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use tamis_core::{NoProgress, Progress as _};
-use tamis_neighbors::{SetJoin, SetMeasure, Shingle, TokenSets};
+use tamis_core::NoProgress;
+use tamis_neighbors::{JoinOptions, SetJoin, SetMeasure, Shingle, TokenSets, knn, self_join};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,12 +34,32 @@ fn main() {
             let texts: Vec<String> = file.lines().map(text).collect();
             answer(|| lexical(&texts, shingle, min));
         }
-        _ => panic!("usage: join_speed lexical FILE.jsonl SHINGLE MIN THREADS"),
+        ["cosine", file, dim, min, threads] => {
+            set_threads(threads);
+            let rows = rows(file, dim);
+            let options = JoinOptions { min_cosine: min.parse().unwrap(), ..JoinOptions::default() };
+            answer(|| json!({"pairs": self_join(rows.view(), &options, &NoProgress).n_found}));
+        }
+        ["knn", file, dim, k, threads] => {
+            set_threads(threads);
+            let (rows, k) = (rows(file, dim), k.parse().unwrap());
+            let sum = |cosines: &Array2<f32>| cosines.iter().map(|it| f64::from(*it)).sum::<f64>();
+            answer(|| json!({"checksum": sum(&knn(rows.view(), k, &NoProgress).cosine)}));
+        }
+        _ => panic!("usage: join_speed lexical|cosine|knn FILE SHINGLE|DIM MIN|K THREADS"),
     }
 }
 
 fn set_threads(threads: &str) {
     rayon::ThreadPoolBuilder::new().num_threads(threads.parse().unwrap()).build_global().unwrap();
+}
+
+/// Rows of a file.
+fn rows(file: &str, dim: &str) -> Array2<f32> {
+    let dim: usize = dim.parse().unwrap();
+    let bytes = std::fs::read(file).unwrap();
+    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)).collect();
+    Array2::from_shape_vec((values.len() / dim, dim), values).unwrap()
 }
 
 /// Answers every line by what `run` says and the seconds that it took.
@@ -51,7 +76,7 @@ fn answer(mut run: impl FnMut() -> Value) {
 fn lexical(texts: &[String], shingle: Shingle, min: f64) -> Value {
     let hashes: Vec<Vec<u64>> = texts.par_iter().map(|text| shingle.hashes(text)).collect();
     let join = SetJoin { measure: SetMeasure::Jaccard, min, max_pairs: 100_000_000 };
-    let found = join.self_join(&TokenSets::new(&hashes), &*NoProgress.begin("join", None, "texts"));
+    let found = join.self_join(&TokenSets::new(&hashes), &NoProgress);
     let sum =
         found.pairs.iter().fold(0_u64, |sum, it| sum.wrapping_add(mixed(u64::from(it.a) << 32 | u64::from(it.b))));
     json!({"pairs": found.n_found, "checksum": format!("{sum:016x}")})

@@ -1,28 +1,26 @@
-//! Blocked matrix products: the fast half of every join.
+//! Blocked matrix products: the fast half of every join where no screen pays.
+
+use std::ops::Range;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 /// Columns of one tile. With 384 dimensions a tile's columns take 1.5 MB, which stays in a second-level cache share.
-const TILE_COLUMNS: usize = 1024;
+pub(crate) const TILE_COLUMNS: usize = 1024;
 
-/// Calls `visit(first_column, tile)` for every tile of `rows * base^T` from column `from` on, in ascending order.
-///
-/// `tile` has one row per row of `rows`. Memory: one tile.
-pub(crate) fn for_each_tile(
+/// The product of `rows` with the rows `columns` of `base`, one row per row of `rows`, in `buffer`.
+pub(crate) fn tile<'a>(
     rows: ArrayView2<'_, f32>,
     base: ArrayView2<'_, f32>,
-    from: usize,
-    mut visit: impl FnMut(usize, ArrayView2<'_, f32>),
-) {
-    let n = rows.nrows();
-    let mut buffer = vec![0.0; n * TILE_COLUMNS.min(base.nrows().saturating_sub(from))];
-    for first in (from..base.nrows()).step_by(TILE_COLUMNS) {
-        let last = (first + TILE_COLUMNS).min(base.nrows());
-        let width = last - first;
-        let mut tile = ArrayViewMut2::from_shape((n, width), &mut buffer[..n * width])
-            .expect("because the buffer holds the widest tile");
-        general_mat_mul(1.0, &rows, &base.slice(s![first..last, ..]).t(), 0.0, &mut tile);
-        visit(first, tile.view());
+    columns: Range<usize>,
+    buffer: &'a mut Vec<f32>,
+) -> ArrayView2<'a, f32> {
+    let shape = (rows.nrows(), columns.len());
+    if buffer.len() < shape.0 * shape.1 {
+        buffer.resize(shape.0 * shape.1, 0.0);
     }
+    let mut tile =
+        ArrayViewMut2::from_shape(shape, &mut buffer[..shape.0 * shape.1]).expect("because the buffer holds the tile");
+    general_mat_mul(1.0, &rows, &base.slice(s![columns, ..]).t(), 0.0, &mut tile);
+    ArrayView2::from_shape(shape, &buffer[..shape.0 * shape.1]).expect("because it has just been written")
 }

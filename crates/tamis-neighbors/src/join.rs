@@ -1,11 +1,18 @@
 //! Threshold joins: all pairs of rows whose cosine reaches a minimum.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView2, Axis, s};
 use rayon::prelude::*;
 use tamis_core::Task;
 
-use crate::blocks::for_each_tile;
+use crate::blocks::{TILE_COLUMNS, tile};
+use crate::dots::dots;
+use crate::screen::{STEP, Screen, Want, plan};
 use crate::{canonical_dot, proposal_margin};
+
+/// A screen that leaves more than one pair of a tile in this many costs more than the tile's product.
+pub(crate) const HITS_PER_TILE: usize = 16;
 
 /// Options of a threshold join.
 #[derive(Clone, Copy, Debug)]
@@ -47,15 +54,17 @@ pub struct RowPairs {
 
 /// Finds all pairs of different rows of `rows` with a cosine of at least `min_cosine`.
 ///
-/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim / 2), memory O(pairs + threads x tile); while a round runs,
-/// each of its blocks may hold up to twice the cap.
+/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim / 2) at most, and less where a screen leaves
+/// out pairs; memory O(pairs + threads x tile) and, with a screen, up to two bytes for each number of `rows`, eight on
+/// machines without VNNI. While a round runs, each of its blocks may hold up to twice the cap.
 /// Tells `task` of every row that is done.
 ///
 /// # Panics
 /// When `rows` is not in standard layout.
 #[must_use]
 pub fn self_join(rows: ArrayView2<'_, f32>, options: &JoinOptions, task: &dyn Task) -> RowPairs {
-    join(rows, rows, true, options, task)
+    let screen = plan(None, rows, Want::Cosine(options.min_cosine));
+    join(None, rows, screen.as_ref(), options, task)
 }
 
 /// Finds all pairs of a row of `queries` and a row of `base` with a cosine of at least `min_cosine`.
@@ -71,19 +80,24 @@ pub fn cross_join(
     options: &JoinOptions,
     task: &dyn Task,
 ) -> RowPairs {
-    join(queries, base, false, options, task)
+    assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
+    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine));
+    join(Some(queries), base, screen.as_ref(), options, task)
 }
 
-fn join(
-    queries: ArrayView2<'_, f32>,
+pub(crate) fn join(
+    queries: Option<ArrayView2<'_, f32>>,
     base: ArrayView2<'_, f32>,
-    triangle: bool,
+    screen: Option<&Screen>,
     options: &JoinOptions,
     task: &dyn Task,
 ) -> RowPairs {
-    assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
+    let triangle = queries.is_none();
+    let queries = queries.unwrap_or(base);
     let block_rows = options.block_rows.max(1);
     let firsts: Vec<usize> = (0..queries.nrows()).step_by(block_rows).collect();
+    let margin = proposal_margin(base.ncols());
+    let search = Search { queries, base, triangle, screen, min_cosine: options.min_cosine, margin };
     let mut found = RowPairs::default();
     // A round of one block per thread: what a round may keep is known before it starts, so memory is bounded by the cap
     // and one round, and what is kept does not depend on the number of threads.
@@ -93,7 +107,7 @@ fn join(
             .par_iter()
             .map(|first| {
                 let last = (first + block_rows).min(queries.nrows());
-                let pairs = join_block(queries, *first..last, base, triangle, options.min_cosine, room);
+                let pairs = search.block(*first..last, room);
                 task.advance((last - first) as u64);
                 pairs
             })
@@ -107,45 +121,71 @@ fn join(
     found
 }
 
-/// Pairs of the queries `range`, ascending; the first `keep` of them are kept, all are counted.
-fn join_block(
-    queries: ArrayView2<'_, f32>,
-    range: std::ops::Range<usize>,
-    base: ArrayView2<'_, f32>,
+/// What all blocks of a join share.
+struct Search<'a> {
+    queries: ArrayView2<'a, f32>,
+    base: ArrayView2<'a, f32>,
     triangle: bool,
+    screen: Option<&'a Screen>,
     min_cosine: f32,
-    keep: usize,
-) -> RowPairs {
-    let margin = proposal_margin(base.ncols());
-    let rows = queries.slice(s![range.clone(), ..]);
-    let from = if triangle { range.start + 1 } else { 0 };
-    let mut found = RowPairs::default();
-    for_each_tile(rows, base, from, |first, tile| {
-        for (i, scores) in tile.axis_iter(Axis(0)).enumerate() {
-            let a = range.start + i;
-            for (j, score) in scores.iter().enumerate() {
-                let b = first + j;
-                if *score < min_cosine - margin || (triangle && b <= a) {
-                    continue;
+    /// Of a proposal.
+    margin: f32,
+}
+
+impl Search<'_> {
+    /// Pairs of the queries `range`, ascending; the first `keep` of them are kept, all are counted.
+    fn block(&self, range: Range<usize>, keep: usize) -> RowPairs {
+        let rows = self.queries.slice(s![range.clone(), ..]);
+        let from = if self.triangle { (range.start + 1) / STEP * STEP } else { 0 };
+        let mut found = RowPairs::default();
+        let (mut hits, mut scores, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
+        for first in (from..self.base.nrows()).step_by(TILE_COLUMNS) {
+            let columns = first..(first + TILE_COLUMNS).min(self.base.nrows());
+            let minima = range.clone().map(|_| self.min_cosine);
+            let most = range.len() * columns.len() / HITS_PER_TILE;
+            if let Some(screen) = self.screen
+                && screen.hits(range.clone(), minima, columns.clone(), most, &mut hits)
+            {
+                if self.triangle {
+                    hits.retain(|(a, b)| range.start + (*a as usize) < *b as usize);
                 }
-                if keep == 0 && min_cosine + margin <= *score {
-                    // Nobody will see the pair, and it counts whatever its exact cosine is.
-                    found.n_found += 1;
-                    continue;
+                dots(rows, self.base, &hits, &mut scores);
+                for ((a, b), score) in hits.iter().zip(&scores) {
+                    self.decide(range.start + *a as usize, *b as usize, *score, keep, &mut found);
                 }
-                let cosine = canonical_dot(slice(&queries, a), slice(&base, b));
-                if min_cosine <= cosine {
-                    found.n_found += 1;
-                    found.pairs.push(RowPair { a: index(a), b: index(b), cosine });
+            } else {
+                let tile = tile(rows, self.base, columns, &mut buffer);
+                for (a, scores) in (range.start..).zip(tile.axis_iter(Axis(0))) {
+                    for (b, score) in (first..).zip(scores) {
+                        self.decide(a, b, *score, keep, &mut found);
+                    }
                 }
             }
+            if 2 * keep <= found.pairs.len() {
+                first_pairs(&mut found.pairs, keep);
+            }
         }
-        if 2 * keep <= found.pairs.len() {
-            first_pairs(&mut found.pairs, keep);
+        first_pairs(&mut found.pairs, keep);
+        found
+    }
+
+    /// Adds the pair `(a, b)`, whose proposal is `score`, where it counts.
+    #[inline(always)]
+    fn decide(&self, a: usize, b: usize, score: f32, keep: usize, found: &mut RowPairs) {
+        if score < self.min_cosine - self.margin || (self.triangle && b <= a) {
+            return;
         }
-    });
-    first_pairs(&mut found.pairs, keep);
-    found
+        if keep == 0 && self.min_cosine + self.margin <= score {
+            // Nobody will see the pair, and it counts whatever its exact cosine is.
+            found.n_found += 1;
+            return;
+        }
+        let cosine = canonical_dot(slice(&self.queries, a), slice(&self.base, b));
+        if self.min_cosine <= cosine {
+            found.n_found += 1;
+            found.pairs.push(RowPair { a: index(a), b: index(b), cosine });
+        }
+    }
 }
 
 /// Sorts `pairs` and keeps the first `keep`.

@@ -1,15 +1,22 @@
 //! The k nearest neighbors of every row.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use tamis_core::Task;
 
-use crate::blocks::for_each_tile;
-use crate::join::{index, slice};
+use crate::blocks::{TILE_COLUMNS, tile};
+use crate::dots::dots;
+use crate::join::{HITS_PER_TILE, index, slice};
+use crate::screen::{Screen, Want, plan};
 use crate::{canonical_dot, proposal_margin};
 
 /// Rows of one block; a tile of 128 rows takes 0.5 MB.
 const BLOCK_ROWS: usize = 128;
+
+/// Columns of the first tile before a screen: a few times the neighbors that are asked for, and a multiple of its step.
+const FIRST_COLUMNS: usize = 64;
 
 /// The k nearest other rows of every row, best first; ties go to the smaller row.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,13 +29,22 @@ pub struct Neighbors {
 
 /// Finds the `k` nearest other rows of every row, or all other rows where there are fewer than `k`.
 ///
-/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim), memory O(n k). Tells `task` of every
-/// row that is done.
+/// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim) at most; memory
+/// O(n k) and that of a screen, as in [`self_join`](crate::self_join). Tells `task` of every row that is done.
 ///
 /// # Panics
 /// When `rows` is not in standard layout.
 #[must_use]
 pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
+    nearest_of_all(rows, k, plan(None, rows, Want::Neighbors(k)).as_ref(), task)
+}
+
+pub(crate) fn nearest_of_all(
+    rows: ArrayView2<'_, f32>,
+    k: usize,
+    screen: Option<&Screen>,
+    task: &dyn Task,
+) -> Neighbors {
     let n = rows.nrows();
     let k = k.min(n.saturating_sub(1));
     let mut ids = Array2::zeros((n, k));
@@ -37,7 +53,7 @@ pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
     let blocks = blocks.zip(cosine.axis_chunks_iter_mut(Axis(0), BLOCK_ROWS)).enumerate();
     blocks.for_each(|(block, (mut ids, mut cosine))| {
         let first = block * BLOCK_ROWS;
-        for (i, best) in nearest(rows, first..first + ids.nrows(), k).into_iter().enumerate() {
+        for (i, best) in nearest(rows, first..first + ids.nrows(), k, screen).into_iter().enumerate() {
             for (j, (similarity, row)) in best.into_iter().enumerate() {
                 ids[[i, j]] = row;
                 cosine[[i, j]] = similarity;
@@ -49,18 +65,38 @@ pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
 }
 
 /// The `k` best other rows of each row of `range`.
-fn nearest(rows: ArrayView2<'_, f32>, range: std::ops::Range<usize>, k: usize) -> Vec<Vec<(f32, u32)>> {
+fn nearest(rows: ArrayView2<'_, f32>, range: Range<usize>, k: usize, screen: Option<&Screen>) -> Vec<Vec<(f32, u32)>> {
     let margin = 2.0 * proposal_margin(rows.ncols());
     let mut candidates: Vec<Candidates> = range.clone().map(|_| Candidates::new(k, margin)).collect();
-    for_each_tile(rows.slice(s![range.clone(), ..]), rows, 0, |first, tile| {
-        for ((i, scores), candidates) in tile.axis_iter(Axis(0)).enumerate().zip(&mut candidates) {
-            for (j, score) in scores.iter().enumerate() {
-                if candidates.floor <= *score && first + j != range.start + i {
-                    candidates.push(*score, index(first + j));
+    let queries = rows.slice(s![range.clone(), ..]);
+    let (mut hits, mut scores, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
+    let mut first = 0;
+    while first < rows.nrows() {
+        // Few at first where a screen waits for floors.
+        let width = if screen.is_some() { first.clamp(FIRST_COLUMNS, TILE_COLUMNS) } else { TILE_COLUMNS };
+        let columns = first..(first + width).min(rows.nrows());
+        let most = range.len() * columns.len() / HITS_PER_TILE;
+        let floors = candidates.iter().map(|candidates| candidates.floor);
+        if let Some(screen) = screen
+            && screen.hits(range.clone(), floors, columns.clone(), most, &mut hits)
+        {
+            dots(queries, rows, &hits, &mut scores);
+            for ((i, b), score) in hits.iter().zip(&scores) {
+                candidates[*i as usize].consider(*score, *b, index(range.start) + *i);
+            }
+        } else {
+            let tile = tile(queries, rows, columns.clone(), &mut buffer);
+            for ((a, scores), candidates) in (index(range.start)..).zip(tile.axis_iter(Axis(0))).zip(&mut candidates) {
+                for (b, score) in (index(first)..).zip(scores) {
+                    candidates.consider(*score, b, a);
                 }
             }
         }
-    });
+        if screen.is_some() {
+            candidates.iter_mut().for_each(Candidates::raise);
+        }
+        first = columns.end;
+    }
     let decide = |(i, candidates): (usize, Candidates)| {
         let row = slice(&rows, range.start + i);
         let exact = candidates.rows.iter().map(|(_, b)| (canonical_dot(row, slice(&rows, *b as usize)), *b));
@@ -79,6 +115,9 @@ struct Candidates {
     margin: f32,
     floor: f32,
     rows: Vec<(f32, u32)>,
+    /// Rows left by the last look.
+    pruned: usize,
+    /// Rows at which to look again.
     prune_at: usize,
 }
 
@@ -89,7 +128,23 @@ impl Candidates {
             margin,
             floor: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY },
             rows: Vec::new(),
+            pruned: 0,
             prune_at: 4 * k + 32,
+        }
+    }
+
+    /// Takes row `b` with the proposal `score` where it may be among the nearest of row `a`.
+    #[inline]
+    fn consider(&mut self, score: f32, b: u32, a: u32) {
+        if self.floor <= score && a != b {
+            self.push(score, b);
+        }
+    }
+
+    /// Raises the floor where rows have come since it was set.
+    fn raise(&mut self) {
+        if self.pruned < self.rows.len() && self.k <= self.rows.len() && self.k != 0 {
+            self.prune();
         }
     }
 
@@ -105,6 +160,7 @@ impl Candidates {
         self.floor = kth.0 - self.margin;
         self.rows.retain(|(score, _)| self.floor <= *score);
         // Many rows may lie within the margin; then the next look comes after as many again.
+        self.pruned = self.rows.len();
         self.prune_at = (2 * self.rows.len()).max(4 * self.k + 32);
     }
 }

@@ -1,0 +1,201 @@
+//! Screened searches against plain ones, with every space and every kernel.
+
+use ndarray::{Array2, Axis};
+use proptest::prelude::*;
+use tamis_core::NoProgress;
+
+use super::basis::{longest, turned};
+use super::plan::choose;
+use super::space::{REST, Space};
+use super::{Instructions, Screen, Want};
+use crate::join::join;
+use crate::knn::nearest_of_all;
+use crate::{JoinOptions, canonical_dot, knn, self_join};
+
+/// What rows look like.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Isotropic,
+    Clustered,
+    Duplicated,
+    LowRank,
+    Identical,
+    /// Rows that have one number each.
+    Axes,
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    use Kind as K;
+    prop::sample::select(vec![K::Isotropic, K::Clustered, K::Duplicated, K::LowRank, K::Identical, K::Axes])
+}
+
+/// `n` unit rows, the same for the same seed.
+fn rows(kind: Kind, n: usize, dim: usize, seed: u64) -> Array2<f32> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        f32::from(i16::from_ne_bytes([state.to_ne_bytes()[2], state.to_ne_bytes()[3]])) / 32768.0
+    };
+    let mut random = |n: usize, dim: usize| Array2::from_shape_simple_fn((n, dim), &mut next);
+    let mut rows = match kind {
+        Kind::Isotropic => random(n, dim),
+        Kind::Clustered => {
+            let centers = random(5, dim);
+            let noise = random(n, dim);
+            Array2::from_shape_fn((n, dim), |(i, j)| centers[[i % 5, j]] + 0.2 * noise[[i, j]])
+        }
+        Kind::Duplicated => random(n.div_ceil(3), dim).select(Axis(0), &(0..n).map(|i| i / 3).collect::<Vec<_>>()),
+        Kind::LowRank => random(n, 2).dot(&random(2, dim)),
+        Kind::Identical => random(1, dim).select(Axis(0), &vec![0; n]),
+        Kind::Axes => Array2::from_shape_fn((n, dim), |(i, j)| f32::from(u8::from(i % dim == j))),
+    };
+    for mut row in rows.axis_iter_mut(Axis(0)) {
+        if row.dot(&row) < 1e-6 {
+            row[0] = 1.0;
+        }
+        let norm = row.dot(&row).sqrt();
+        row /= norm;
+    }
+    rows
+}
+
+/// Screens with all columns and with few, with the best instructions and with any.
+fn screens(queries: Option<&Array2<f32>>, base: &Array2<f32>) -> Vec<Screen> {
+    let mut spaces = vec![Space::All { dim: base.ncols() }];
+    for n in [1, 3, 12] {
+        spaces.push(Space::projected(turned(&longest(base.view(), n), n)));
+    }
+    let instructions = [Instructions::Best, Instructions::Float];
+    let each = spaces.iter().flat_map(|space| instructions.map(|instructions| (space, instructions)));
+    // A reach that is too small cuts large numbers: that costs time, not pairs.
+    let screens = each.map(|(space, instructions)| {
+        Screen::new(queries.map(|rows| rows.view()), base.view(), space, 0.3, instructions)
+            .expect("because the rows have unit length")
+    });
+    screens.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_screen_never_changes_a_join(
+        kind in kinds(), n in 1_usize..160, dim in prop::sample::select(vec![1_usize, 2, 3, 7, 33, 64]), seed: u64,
+        min_cosine in prop::sample::select(vec![-1.0_f32, 0.0, 0.5, 0.9, 1.0]), block_rows in 1_usize..80,
+        max_pairs in prop::sample::select(vec![0, 5, 1000, 1_000_000]),
+    ) {
+        let (base, queries) = (rows(kind, n, dim, seed), rows(kind, n / 2, dim, seed / 3));
+        let options = JoinOptions { min_cosine, max_pairs, block_rows };
+        let expected = self_join(base.view(), &options, &NoProgress);
+        let mut n_pairs = 0;
+        for i in 0..n {
+            for j in i + 1..n {
+                let cosine = canonical_dot(base.row(i).as_slice().unwrap(), base.row(j).as_slice().unwrap());
+                n_pairs += u64::from(min_cosine <= cosine);
+            }
+        }
+        prop_assert_eq!(expected.n_found, n_pairs);
+        for screen in screens(None, &base) {
+            let found = join(None, base.view(), Some(&screen), &options, &NoProgress);
+            prop_assert_eq!(found.n_found, expected.n_found);
+            prop_assert_eq!(&found.pairs, &expected.pairs);
+        }
+        let expected = join(Some(queries.view()), base.view(), None, &options, &NoProgress);
+        for screen in screens(Some(&queries), &base) {
+            let found = join(Some(queries.view()), base.view(), Some(&screen), &options, &NoProgress);
+            prop_assert_eq!(found.n_found, expected.n_found);
+            prop_assert_eq!(&found.pairs, &expected.pairs);
+        }
+    }
+
+    #[test]
+    fn a_screen_never_changes_neighbors(
+        kind in kinds(), n in 1_usize..260, dim in prop::sample::select(vec![1_usize, 2, 3, 7, 33, 64]), seed: u64, k in 0_usize..12,
+    ) {
+        let rows = rows(kind, n, dim, seed);
+        let expected = knn(rows.view(), k, &NoProgress);
+        for screen in screens(None, &rows) {
+            prop_assert_eq!(&nearest_of_all(rows.view(), k, Some(&screen), &NoProgress), &expected);
+        }
+    }
+
+    /// Pairs within a millionth of the minimum, on both sides of it: each is a hit if it counts, and the kernels agree.
+    #[test]
+    fn pairs_at_the_minimum_are_hits(seed: u64, dim in 2_usize..70, min_cosine in -0.99_f32..0.999) {
+        let n = 64;
+        let mut rows = rows(Kind::Isotropic, 2 * n, dim, seed);
+        for i in 0..n {
+            // The part of the second row that is orthogonal to the first one, and then at the angle that is wanted.
+            let offset = f32::from(u8::try_from(i).unwrap()) / 64.0 * 2e-6 - 1e-6;
+            let cosine = f64::from((min_cosine + offset).clamp(-1.0, 1.0));
+            let (a, b) = (rows.row(i).mapv(f64::from), rows.row(n + i).mapv(f64::from));
+            let across = &b - &(&a * a.dot(&b));
+            let length = across.dot(&across).sqrt();
+            if 1e-3 < length {
+                let b = &a * cosine + &across * ((1.0 - cosine * cosine).sqrt() / length);
+                rows.row_mut(n + i).assign(&b.mapv(super::space::narrow));
+            }
+        }
+        let mut before: Option<Vec<(u32, u32)>> = None;
+        for (i, screen) in screens(None, &rows).iter().enumerate() {
+            let mut hits = Vec::new();
+            let minima = vec![min_cosine; 2 * n];
+            assert!(screen.hits(0..2 * n, minima.into_iter(), 0..2 * n, usize::MAX, &mut hits));
+            hits.sort_unstable();
+            for a in 0..2 * n {
+                for b in 0..2 * n {
+                    let cosine = canonical_dot(rows.row(a).as_slice().unwrap(), rows.row(b).as_slice().unwrap());
+                    let pair = (u32::try_from(a).unwrap(), u32::try_from(b).unwrap());
+                    prop_assert!(cosine < min_cosine || hits.binary_search(&pair).is_ok(), "{pair:?} {cosine}");
+                }
+            }
+            if i % 2 == 1 {
+                prop_assert_eq!(before.as_ref(), Some(&hits));
+            }
+            before = Some(hits);
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_no_unit_rows_are_not_screened() {
+    for bad in [2.0, f32::NAN, f32::INFINITY] {
+        let mut rows = rows(Kind::Isotropic, 40, 16, 7);
+        rows[[20, 3]] = bad;
+        assert!(Screen::new(None, rows.view(), &Space::All { dim: 16 }, 0.3, Instructions::Best).is_none());
+    }
+}
+
+#[test]
+fn a_screen_of_rows_along_few_directions_leaves_few_pairs() {
+    let rows = rows(Kind::Clustered, 200, 64, 5);
+    let space = Space::projected(turned(&longest(rows.view(), 12), 12));
+    assert_eq!(space.width(), 12 + REST);
+    let screen = Screen::new(None, rows.view(), &space, 0.8, Instructions::Best).unwrap();
+    let mut hits = Vec::new();
+    assert!(screen.hits(0..200, std::iter::repeat(0.9), 0..200, usize::MAX, &mut hits));
+    // The five clusters, whose centers are far apart.
+    assert!(hits.iter().all(|(a, b)| a % 5 == b % 5), "{}", hits.len());
+    assert!(!screen.hits(0..200, std::iter::repeat(-1.0), 0..200, 100, &mut hits));
+}
+
+/// More rows than a tile has columns, and than a sample takes.
+#[test]
+fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
+    for kind in [Kind::Isotropic, Kind::Clustered, Kind::Duplicated, Kind::LowRank, Kind::Identical] {
+        let rows = rows(kind, 2100, 40, 11);
+        let options = JoinOptions { min_cosine: 0.95, max_pairs: 3000, block_rows: 256 };
+        let expected = join(None, rows.view(), None, &options, &NoProgress);
+        let screen = choose(None, rows.view(), Want::Cosine(0.95));
+        assert!(!matches!(kind, Kind::Identical) || screen.is_none());
+        let found = join(None, rows.view(), screen.as_ref(), &options, &NoProgress);
+        assert_eq!((found.n_found, found.pairs), (expected.n_found, expected.pairs), "{kind:?}");
+        let expected = nearest_of_all(rows.view(), 5, None, &NoProgress);
+        let screen = choose(None, rows.view(), Want::Neighbors(5));
+        assert_eq!(nearest_of_all(rows.view(), 5, screen.as_ref(), &NoProgress), expected, "{kind:?}");
+    }
+    let rows = rows(Kind::Isotropic, 100, 40, 11);
+    assert!(choose(None, rows.view(), Want::Cosine(-1.0)).is_none());
+}
