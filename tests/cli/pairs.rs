@@ -41,7 +41,9 @@ fn files_are_compared_with_others() {
         ["pairs", "test.csv", "--against", "train.csv", "--kind", "jaccard", "--shingle", "word:2", "--min", "0.6"];
     let run = work.tamis(&args).expect(0);
     assert_eq!(run.stdout, "1.0000\tx\ta\n0.6000\ty\ta\n");
-    assert_eq!(run.stderr, "2 pairs of 6 samples, jaccard of word:2 at least 0.6\n");
+    let said =
+        "2 pairs of 6 samples, jaccard of word:2 at least 0.6\n1 texts have no words to compare and are in no pair\n";
+    assert_eq!(run.stderr, said);
     let run = work.tamis(&[&args[..], &["--evidence", "--quiet"]].concat()).expect(0);
     assert_eq!(
         run.stdout,
@@ -70,7 +72,11 @@ fn vectors_are_compared_by_their_cosine() {
     assert!(run.stdout.starts_with("0.0000\t0\t0\n-1.0000\t0\t1\n"), "{}", run.stdout);
     let run = work.tamis(&["pairs", "--kind", "cosine", "--min", "0", "--vectors", "x.npy", "--max-pairs", "1"]);
     assert_eq!(run.stdout.lines().count(), 1);
-    assert!(run.stderr.contains("the first 1 are listed; --max-pairs lists more"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("1 of them are listed, those of equal samples first; --max-pairs lists more"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -123,15 +129,23 @@ fn what_cannot_be_compared_is_named() {
     work.write("nan.npy", npy(&[&[1.0, f32::NAN]]));
     work.write("long.npy", npy(&[&[1.0, 0.0, 2.0]]));
     for (args, status, expected) in [
-        (&["--kind", "jaccard", "--min", "0", "a.txt"][..], 2, "--min is 0, expected a jaccard above 0 and at most 1"),
+        (
+            &["--kind", "jaccard", "--min", "0", "a.txt"][..],
+            2,
+            "--min is 0, expected a similarity above 0 and at most 1",
+        ),
         (
             &["--kind", "cosine", "--min", "1.5", "--vectors", "x.npy"],
             2,
-            "--min is 1.5, expected a cosine from -1 to 1",
+            "--min is 1.5, expected a similarity from -1 to 1",
         ),
         (&["--kind", "jaccard", "--min", "nan", "a.txt"], 2, "--min is NaN"),
         (&["--kind", "jaccard", "--min", "0.5", "--shingle", "byte:5", "a.txt"], 2, "`byte:5` is no shingle"),
-        (&["--kind", "jaccard", "--min", "0.5", "--vectors", "x.npy"], 2, "--vectors is for --kind cosine"),
+        (
+            &["--kind", "jaccard", "--min", "0.5", "--vectors", "x.npy"],
+            2,
+            "--vectors is not for `tamis pairs --kind jaccard`",
+        ),
         (&["--kind", "cosine", "--min", "0.5", "a.txt"], 2, "name them with --vectors FILE"),
         (&["--kind", "cosine", "--min", "0.5", "a.txt", "--vectors", "x.npy"], 2, "in the place of files to read"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "zero.npy"], 3, "row 1 cannot be normalized: norm is 0"),
@@ -143,10 +157,18 @@ fn what_cannot_be_compared_is_named() {
             "vectors of long.npy have 3 numbers, expected 2 as in x.npy",
         ),
         (&["--kind", "jaccard", "--min", "0.5", "--against", "a.txt"], 2, "nothing to read"),
-        (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--evidence"], 2, "--evidence is for texts"),
+        (
+            &["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--evidence"],
+            2,
+            "--evidence is not for `tamis pairs --kind cosine`",
+        ),
         (&["--kind", "jaccard", "--radius", "3", "a.txt"], 2, "--radius is for --kind hamming; jaccard wants --min"),
         (&["--kind", "jaccard", "a.txt"], 2, "--min <SIMILARITY>"),
         (&["--kind", "hamming", "--radius", "3", "a.txt"], 2, "hamming compares images, and the samples are texts"),
+        (&["--kind", "jaccard", "--min", "0.5", "--hash", "dhash", "a.txt"], 2, "--hash is not for"),
+        (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--shingle", "word:3"], 2, "--shingle is not for"),
+        (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--train", "a.txt"], 2, "in the place of files"),
+        (&["--kind", "jaccard", "--min", "0.5", "--model", "x", "a.txt"], 2, "--model is not for"),
         (&["--kind", "hamming", "--radius", "65", "a.txt"], 2, "65 is not in 0..=64"),
     ] {
         let run = work.tamis(&[&["pairs"], args].concat());

@@ -35,6 +35,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Matrix, String> {
         return Err(format!("an array of shape ({shape}), expected two dimensions: vectors and their numbers"));
     };
     let (n, dim) = (*n, *dim);
+    if dim == 0 {
+        return Err("vectors of 0 numbers, expected at least 1".to_owned());
+    }
     let kind = value("descr").and_then(|it| it.strip_prefix('\'')?.split_once('\'')).map_or("a record", |it| it.0);
     let numbers: Vec<f32> = match kind {
         "<f2" => data.as_chunks().0.iter().map(|it| f16::from_le_bytes(*it).to_f32()).collect(),
@@ -156,6 +159,13 @@ mod tests {
         let record = file("[('a', '<f4')]", "False", "(1, 2)", &[0; 8]);
         assert_eq!(error(&record), "numbers of type `a record`, expected `<f2`, `<f4` or `<f8`");
         assert_eq!(error(&file("'<f4'", "False", "(2, 2)", &[0; 12])), "3 numbers, expected 2 vectors of 2");
+        for order in ["True", "False"] {
+            let none = file("'<f4'", order, "(1000000000000000000, 0)", &[]);
+            assert_eq!(error(&none), "vectors of 0 numbers, expected at least 1");
+            assert!(
+                error(&file("'<f4'", order, "(4611686018427387905, 4)", &[0; 16])).starts_with("4 numbers, expected")
+            );
+        }
         let whole = file("'<f4'", "False", "(1, 1)", &[0; 4]);
         (0..whole.len()).for_each(|end| assert!(parse(&whole[..end]).is_err(), "{end} bytes"));
     }

@@ -63,7 +63,10 @@ fn parquet(file: File) -> Result<Matrix, String> {
             n += 1;
         }
     }
-    Ok(Matrix { n, dim: dim.unwrap_or(0), values })
+    match dim {
+        Some(dim) if 0 < dim => Ok(Matrix { n, dim, values }),
+        _ => Err(format!("column `{name}` has no numbers, expected vectors")),
+    }
 }
 
 /// The column that holds vectors.

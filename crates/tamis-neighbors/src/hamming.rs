@@ -5,8 +5,6 @@
 //! with few bits changed, and only hashes that are found so are compared. Where that would look up more than there is,
 //! all are compared.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 use tamis_core::Task;
 
@@ -26,7 +24,7 @@ const CHUNK: usize = 1024;
 pub struct HammingJoin {
     /// Most bits that may differ, at most 64.
     pub radius: u32,
-    /// Most pairs to keep; further ones are counted only.
+    /// Most pairs to keep, those of equal hashes first; further ones are counted only.
     pub max_pairs: usize,
 }
 
@@ -58,7 +56,7 @@ impl HammingJoin {
     ///
     /// Time: for each different hash, the look-ups of a part with up to `radius / 4` bits changed (137 for a radius of 8 to
     /// 11) in four parts, and comparisons with what they give; where these are more than the hashes, comparisons with all of
-    /// them. Memory: 20 bytes a hash, and the pairs.
+    /// them. Memory: 20 bytes a hash, the pairs, and for each thread as many again as there is room for.
     #[must_use]
     pub fn self_join(&self, hashes: &[Option<u64>], task: &dyn Task) -> HashPairs {
         let some = (0..).zip(hashes).filter_map(|(index, hash)| Some((index, Some((*hash)?))));
@@ -69,24 +67,29 @@ impl HammingJoin {
         for (a, b) in equals.pairs() {
             self.keep(&mut found, HashPair { a, b, distance: 0 });
         }
+        task.advance(hashes.iter().filter(|hash| hash.is_none()).count() as u64);
         let starts: Vec<usize> = (0..firsts.len()).step_by(CHUNK).collect();
-        for round in starts.chunks(4 * rayon::current_num_threads()) {
-            let near: Vec<Vec<(usize, usize)>> = round
-                .par_iter()
-                .map(|start| {
-                    let range = *start..(start + CHUNK).min(firsts.len());
-                    let near = index.near(&firsts, range.clone(), self.radius);
-                    task.advance(range.map(|first| equals.groups[first].len() as u64).sum());
-                    near
-                })
-                .collect();
-            for (i, j) in near.into_iter().flatten() {
-                let distance = (firsts[i] ^ firsts[j]).count_ones();
-                for a in equals.listed(i) {
-                    for b in equals.listed(j) {
-                        self.keep(&mut found, HashPair { a: *a.min(b), b: *a.max(b), distance });
-                    }
+        // A round of one chunk per thread: each may hold as many pairs as there is room for.
+        for round in starts.chunks(rayon::current_num_threads()) {
+            let join = Self { max_pairs: self.max_pairs - found.pairs.len(), ..*self };
+            let chunks = round.par_iter().map(|start| {
+                let mut chunk = HashPairs::default();
+                for i in *start..(start + CHUNK).min(firsts.len()) {
+                    index.near(&firsts, i, self.radius, |j| {
+                        let distance = (firsts[i] ^ firsts[j]).count_ones();
+                        for a in equals.listed(i) {
+                            for b in equals.listed(j) {
+                                join.keep(&mut chunk, HashPair { a: *a.min(b), b: *a.max(b), distance });
+                            }
+                        }
+                    });
+                    task.advance(equals.groups[i].len() as u64);
                 }
+                chunk
+            });
+            for HashPairs { pairs, n_found, .. } in chunks.collect::<Vec<_>>() {
+                found.n_found += n_found;
+                found.pairs.extend(pairs.into_iter().take(self.max_pairs - found.pairs.len()));
             }
         }
         found.pairs.sort_unstable();
@@ -143,33 +146,28 @@ impl Index {
         Self::Parts(radii.into_iter().map(|(number, radius)| Part::new(hashes, number, radius)).collect())
     }
 
-    /// Pairs of a hash of `range` and one behind it that differ in at most `radius` bits.
-    fn near(&self, hashes: &[u64], range: Range<usize>, radius: u32) -> Vec<(usize, usize)> {
-        let is_near = |i: usize, j: usize| (hashes[i] ^ hashes[j]).count_ones() <= radius;
+    /// Gives the hashes behind `i` that differ from it in at most `radius` bits.
+    fn near(&self, hashes: &[u64], i: usize, radius: u32, mut give: impl FnMut(usize)) {
+        let is_near = |j: usize| (hashes[i] ^ hashes[j]).count_ones() <= radius;
         let Self::Parts(parts) = self else {
-            let behind = |i: usize| (i + 1..hashes.len()).filter(move |j| is_near(i, *j)).map(move |j| (i, j));
-            return range.flat_map(behind).collect();
+            return (i + 1..hashes.len()).filter(|j| is_near(*j)).for_each(give);
         };
-        let mut found = Vec::new();
-        for i in range {
-            for (number, it) in parts.iter().enumerate() {
-                for mask in &it.masks {
-                    for j in it.with(part(hashes[i], number) ^ mask) {
-                        let j = *j as usize;
-                        // A pair that an earlier part gives was found there.
-                        let is_new = || {
-                            let differ =
-                                |earlier: usize| (part(hashes[i], earlier) ^ part(hashes[j], earlier)).count_ones();
-                            (0..number).all(|earlier| parts[earlier].radius < differ(earlier))
-                        };
-                        if i < j && is_near(i, j) && is_new() {
-                            found.push((i, j));
-                        }
+        for (number, it) in parts.iter().enumerate() {
+            for mask in &it.masks {
+                for j in it.with(part(hashes[i], number) ^ mask) {
+                    let j = *j as usize;
+                    // A pair that an earlier part gives was found there.
+                    let is_new = || {
+                        let differ =
+                            |earlier: usize| (part(hashes[i], earlier) ^ part(hashes[j], earlier)).count_ones();
+                        (0..number).all(|earlier| parts[earlier].radius < differ(earlier))
+                    };
+                    if i < j && is_near(j) && is_new() {
+                        give(j);
                     }
                 }
             }
         }
-        found
     }
 }
 

@@ -39,6 +39,9 @@ const BEYOND: i32 = 1 << 29;
 /// Most dimensions: `8192 * 127 * 255 < BEYOND`.
 const MAX_DIM: usize = 8192;
 
+/// Most dimensions where products are computed in f32, which holds whole numbers up to 2^24: `1024 * 127 * 127 < 2^24`.
+const MAX_FLOAT_DIM: usize = 1024;
+
 /// Queries and a base, ready to be screened.
 pub(crate) struct Screen {
     /// What 1 in a product of integers is worth: the square of what it is in a row.
@@ -104,7 +107,7 @@ impl Screen {
         let longest = space.norm() + errors.fold(0.0, |longest, error| f64::from(*error).max(longest));
         let extra = base.errors.iter().map(|error| ceil(f64::from(*error) * longest / (scale * scale)) + 1);
         let extra: Vec<i32> = extra.collect();
-        let kernel = Kernel::new(queries.as_ref(), &base, extra, instructions);
+        let kernel = Kernel::new(queries.as_ref(), &base, extra, instructions)?;
         Some(Self { unit: scale * scale, norm: space.norm(), margin: space.margin(), queries, base, kernel })
     }
 
@@ -150,16 +153,22 @@ impl Screen {
 }
 
 impl Kernel {
-    fn new(queries: Option<&Quantized>, base: &Quantized, extra: Vec<i32>, instructions: Instructions) -> Self {
+    /// `None` where rows are too long for the machine's way.
+    fn new(queries: Option<&Quantized>, base: &Quantized, extra: Vec<i32>, instructions: Instructions) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if instructions == Instructions::Best
             && let Some(panels) = vnni::Panels::new(base, &extra)
         {
-            return Self::Vnni(panels);
+            return Some(Self::Vnni(panels));
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = instructions;
-        Self::Float { queries: queries.map(Quantized::to_f32), base: base.to_f32(), extra }
+        let width = base.n_groups * quantized::GROUP;
+        (width <= MAX_FLOAT_DIM).then(|| Self::Float {
+            queries: queries.map(Quantized::to_f32),
+            base: base.to_f32(),
+            extra,
+        })
     }
 }
 

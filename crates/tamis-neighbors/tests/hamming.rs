@@ -53,6 +53,18 @@ fn equal_hashes_are_listed_with_the_first() {
     assert_eq!(self_join(&vec![None; 100], 64), HashPairs::default());
 }
 
+#[test]
+fn the_cap_bounds_what_is_kept_and_not_what_is_counted() {
+    let hashes: Vec<Option<u64>> = (0..3000).map(Some).collect();
+    let all = self_join(&hashes, 64);
+    assert_eq!((all.n_found, all.pairs.len()), (3000 * 2999 / 2, 3000 * 2999 / 2));
+    for max_pairs in [0, 10] {
+        let join = HammingJoin { radius: 64, max_pairs };
+        let few = join.self_join(&hashes, &*NoProgress.begin("join", None, "images"));
+        assert_eq!((few.n_found, few.pairs.len()), (all.n_found, max_pairs));
+    }
+}
+
 proptest! {
     #[test]
     fn few_hashes_of_any_radius_are_brute_force(

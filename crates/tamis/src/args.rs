@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Embeds texts or images and writes their vectors as .npy.
     Embed(EmbedArgs),
-    /// Lists pairs of texts or vectors that are alike, found exactly.
+    /// Lists pairs of texts, vectors or images that are alike, found exactly.
     Pairs(PairsArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
@@ -183,13 +183,13 @@ pub(crate) struct PairsArgs {
     /// Most bits that may differ, of 64, for hamming.
     #[arg(long, value_name = "BITS", conflicts_with = "min", value_parser = clap::value_parser!(u32).range(0..=64))]
     pub(crate) radius: Option<u32>,
-    /// Which hashes of images are compared: by their frequencies, or by the differences of neighbors.
-    #[arg(long, value_name = "HASH", default_value = "phash", value_parser = ["phash", "dhash"])]
-    pub(crate) hash: String,
+    /// Which hashes of images are compared: by their frequencies, or by the differences of neighbors. [default: phash]
+    #[arg(long, value_name = "HASH", value_parser = ["phash", "dhash"])]
+    pub(crate) hash: Option<String>,
     /// What of a text is compared: runs of so many words (word:N), of characters (char:N), or of words of a-z and 0-9 alone
-    /// (alnum:N), in lower case.
-    #[arg(long, value_name = "SHINGLE", default_value = "word:3")]
-    pub(crate) shingle: Shingle,
+    /// (alnum:N), in lower case. [default: word:3]
+    #[arg(long, value_name = "SHINGLE")]
+    pub(crate) shingle: Option<Shingle>,
     /// Says of each pair of texts the longest run of words that stands in both. Keeps the texts in memory.
     #[arg(long)]
     pub(crate) evidence: bool,
@@ -209,6 +209,18 @@ pub(crate) struct PairsArgs {
     /// File for the pairs, one JSON object a line, instead of the standard output.
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) out: Option<PathBuf>,
+}
+
+impl PairsArgs {
+    /// What of a text is compared.
+    pub(crate) fn shingle(&self) -> Shingle {
+        self.shingle.unwrap_or(Shingle::Words(3))
+    }
+
+    /// Which hashes are compared.
+    pub(crate) fn hash(&self) -> &str {
+        self.hash.as_deref().unwrap_or("phash")
+    }
 }
 
 /// Arguments of `tamis explain`.

@@ -12,14 +12,14 @@ use crate::equal::Equals;
 /// Sets that one thread takes at a time.
 const CHUNK: usize = 256;
 
-/// Chunks of a round for each thread: what a round finds is held before the cap is applied.
-const CHUNKS_PER_THREAD: usize = 4;
-
 /// Marks a set that cannot reach the minimum any more.
 const BEATEN: u32 = u32::MAX;
 
-/// Far more than the rounding of a product of a size and a minimum, far less than 1.
-const SLACK: f64 = 1e-9;
+/// Share of a number that is more than the rounding of a product of a size and a minimum, and far less than 1 of any size.
+const SLACK: f64 = 1e-14;
+
+/// How many times as large one of two sets must be for its tokens to be looked up instead of read.
+const MUCH_LARGER: usize = 16;
 
 /// How alike two sets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct SetJoin {
     pub measure: SetMeasure,
     /// Smallest similarity that counts, above 0 and at most 1.
     pub min: f64,
-    /// Most pairs to keep; further ones are counted only.
+    /// Most pairs to keep: those of equal sets first, then those of small ones. Further ones are counted only.
     pub max_pairs: usize,
 }
 
@@ -95,14 +95,14 @@ impl SetMeasure {
 /// The least whole number that is not below `x`, and at least 1; rounding errors of `x` do not count.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are above 0 and below 2^32")]
 fn ceil(x: f64) -> usize {
-    ((x - SLACK).ceil() as usize).max(1)
+    ((x - x * SLACK).ceil() as usize).max(1)
 }
 
 impl SetJoin {
     /// Finds all pairs of different texts. Texts without tokens have none.
     ///
     /// Time grows with the pairs of sets that share a rare token; the worst case is quadratic. Memory: about 16 bytes for
-    /// each text and thread, 8 for each token of a prefix, and the pairs. Tells `task` of every text that is done.
+    /// each text and thread, 8 for each token of a prefix, the pairs, and for each thread as many again as there is room for. Tells `task` of every text that is done.
     ///
     /// # Panics
     /// When the minimum is not above 0 and at most 1.
@@ -132,12 +132,15 @@ impl SetJoin {
 
     fn run(&self, sides: &Sides<'_>, mut found: SetPairs, task: &dyn Task) -> SetPairs {
         assert!(0.0 < self.min && self.min <= 1.0, "because a smaller minimum would list all pairs of texts");
+        let n_told = sides.queries.equals.groups.iter().map(Vec::len).sum::<usize>();
+        task.advance((sides.sets.len() - n_told) as u64);
         let Sides { queries, base, .. } = sides;
         let index = Index::new(self, sides);
         let n_threads = rayon::current_num_threads();
         let scratch: Vec<_> = (0..n_threads).map(|_| Mutex::new(Scratch::new(base.len()))).collect();
         let firsts: Vec<usize> = (0..queries.len()).step_by(CHUNK).collect();
-        for round in firsts.chunks(n_threads * CHUNKS_PER_THREAD) {
+        // A round of one chunk per thread: each may hold as many pairs as there is room for.
+        for round in firsts.chunks(n_threads) {
             let join = Self { max_pairs: self.max_pairs - found.pairs.len(), ..*self };
             let next = AtomicUsize::new(0);
             let chunks: Vec<_> = round.iter().map(|_| Mutex::new(SetPairs::default())).collect();
@@ -322,14 +325,17 @@ impl Probe<'_> {
                 scratch.shared[at] = if most < scratch.needed[at] as usize { BEATEN } else { scratch.shared[at] + 1 };
             }
         }
-        for set in std::mem::take(&mut scratch.touched) {
-            let at = set as usize;
+        let touched = std::mem::take(&mut scratch.touched);
+        for set in &touched {
+            let at = *set as usize;
             let is_beaten = std::mem::take(&mut scratch.shared[at]) == BEATEN;
             let needed = scratch.needed[at] as usize;
             if !is_beaten && let Some(overlap) = overlap(tokens, self.tokens_of(at), needed) {
                 self.add(query, at, measure.similarity(overlap, size, base.sizes[at] as usize), found);
             }
         }
+        scratch.touched = touched;
+        scratch.touched.clear();
     }
 
     fn tokens_of(&self, set: usize) -> &[u32] {
@@ -352,6 +358,11 @@ impl Probe<'_> {
 
 /// The number of tokens of both, if there are as many as `needed`.
 fn overlap(a: &[u32], b: &[u32], needed: usize) -> Option<usize> {
+    let (small, large) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    if small.len() * MUCH_LARGER < large.len() {
+        let n = small.iter().filter(|token| large.binary_search(token).is_ok()).count();
+        return (needed <= n).then_some(n);
+    }
     let (mut i, mut j, mut n) = (0, 0, 0);
     while i < a.len() && j < b.len() {
         if n + (a.len() - i).min(b.len() - j) < needed {
@@ -363,4 +374,30 @@ fn overlap(a: &[u32], b: &[u32], needed: usize) -> Option<usize> {
         j += usize::from(y <= x);
     }
     (needed <= n).then_some(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roundings_of_large_sizes_leave_no_pair_out() {
+        // Similarities that are exactly the minimum.
+        for (min, overlap, union) in
+            [(0.8, 26_844_428, 33_555_535), (0.9, 30_205_818, 33_562_020), (0.5, 1, 2), (1.0, 7, 7)]
+        {
+            let sizes = overlap + union;
+            let least = SetMeasure::Jaccard.least_overlap(min, sizes / 2, sizes - sizes / 2);
+            assert_eq!(least, overlap, "{min}");
+        }
+    }
+
+    #[test]
+    fn sets_of_very_different_sizes_are_counted_alike() {
+        let large: Vec<u32> = (0..1000).map(|it| 3 * it).collect();
+        let small = [0, 1, 3, 299, 300, 2997, 5000];
+        for (a, b) in [(&small[..], &large[..]), (&large, &small)] {
+            assert_eq!((overlap(a, b, 1), overlap(a, b, 4), overlap(a, b, 5)), (Some(4), Some(4), None));
+        }
+    }
 }

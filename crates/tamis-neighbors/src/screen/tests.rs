@@ -199,3 +199,14 @@ fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
     let rows = rows(Kind::Isotropic, 100, 40, 11);
     assert!(choose(None, rows.view(), Want::Cosine(-1.0)).is_none());
 }
+
+#[test]
+fn rows_that_f32_cannot_hold_the_products_of_are_not_screened() {
+    for (dim, is_screened) in [(1024, true), (1028, false)] {
+        let number = (1.0 / f64::from(dim)).sqrt();
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is what rows are of")]
+        let rows = Array2::from_elem((4, dim as usize), number as f32);
+        let space = Space::All { dim: dim as usize };
+        assert_eq!(Screen::new(None, rows.view(), &space, number, Instructions::Float).is_some(), is_screened, "{dim}");
+    }
+}

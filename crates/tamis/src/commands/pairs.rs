@@ -35,6 +35,8 @@ struct Joined {
     /// The longest run of words that stands in both, for each pair: how many, and as the first text has it. Empty where it
     /// was not asked for.
     runs: Vec<Option<(usize, String)>>,
+    /// Whether there may be more pairs than were counted.
+    is_least: bool,
     /// What else is to be known.
     notes: Vec<String>,
 }
@@ -85,19 +87,27 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         PairKind::Jaccard | PairKind::Containment => (0.0 < min && min <= 1.0, "above 0 and at most 1"),
     };
     if !is_within {
-        return Err(Usage(format!("--min is {min}, expected a {} {range}", args.kind.id())));
+        return Err(Usage(format!("--min is {min}, expected a similarity {range} for --kind {}", args.kind.id())));
     }
-    if args.vectors.is_some() && args.kind != PairKind::Cosine {
-        return Err(Usage(format!("--vectors is for --kind cosine, not for {}", args.kind.id())));
+    let is_of_texts = matches!(args.kind, PairKind::Jaccard | PairKind::Containment);
+    for (flag, is_given, is_meant) in [
+        ("--vectors", args.vectors.is_some(), args.kind == PairKind::Cosine),
+        ("--evidence", args.evidence, is_of_texts),
+        ("--shingle", args.shingle.is_some(), is_of_texts),
+        ("--hash", args.hash.is_some(), args.kind == PairKind::Hamming),
+        ("--radius", args.radius.is_some(), args.kind == PairKind::Hamming),
+        ("--against", args.against.is_some(), args.kind != PairKind::Hamming),
+        ("--model", args.read.model.is_some(), false),
+        ("--device", args.read.device.is_some(), false),
+    ] {
+        if is_given && !is_meant {
+            return Err(Usage(format!("{flag} is not for `tamis pairs --kind {}`", args.kind.id())));
+        }
     }
-    if args.vectors.is_some() && !args.read.paths.is_empty() {
+    let read = &args.read;
+    let n_paths = read.paths.len() + read.train.len() + read.validation.len() + read.test.len();
+    if args.vectors.is_some() && 0 < n_paths {
         return Err(Usage("--vectors stands in the place of files to read".to_owned()));
-    }
-    if args.evidence && !matches!(args.kind, PairKind::Jaccard | PairKind::Containment) {
-        return Err(Usage(format!("--evidence is for texts, not for --kind {}", args.kind.id())));
-    }
-    if args.against.is_some() && args.kind == PairKind::Hamming {
-        return Err(Usage("--against is not for --kind hamming: name all files, and look at their keys".to_owned()));
     }
     Ok(min)
 }
@@ -133,21 +143,33 @@ fn shown(text: &str) -> String {
     format!("{}{more}", tamis_report::visible(cut))
 }
 
+/// What to say of samples that could not be read.
+fn unread(n: usize) -> Vec<String> {
+    (0 < n)
+        .then(|| format!("{n} samples could not be read and are in no pair; `tamis audit` says why"))
+        .into_iter()
+        .collect()
+}
+
 /// What was found, for people.
 fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
     let Joined { keys, pairs, n_found, n_represented, notes, .. } = joined;
     let what = match (args.kind, args.radius) {
         (PairKind::Cosine, _) => format!("cosine at least {min}"),
-        (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash),
-        (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash),
-        (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle),
+        (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash()),
+        (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash()),
+        (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle()),
     };
-    let mut text = format!("{n_found} pairs of {} samples, {what}\n", keys.len());
+    let least = if joined.is_least { "at least " } else { "" };
+    let mut text = format!("{least}{n_found} pairs of {} samples, {what}\n", keys.len());
     for note in notes {
         text.push_str(&format!("{note}\n"));
     }
     if (pairs.len() as u64) < *n_found {
-        text.push_str(&format!("the first {} are listed; --max-pairs lists more\n", pairs.len()));
+        text.push_str(&format!(
+            "{} of them are listed, those of equal samples first; --max-pairs lists more\n",
+            pairs.len()
+        ));
     }
     if 0 < *n_represented {
         text.push_str(&format!("{n_represented} samples are listed with the first of many equal ones alone\n"));

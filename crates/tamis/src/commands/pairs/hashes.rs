@@ -22,7 +22,7 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
         return Err(Usage(format!("hamming compares images, and the samples are {nouns}")).into());
     }
     let task = progress.begin("decoding", None, Modality::Image.nouns());
-    let (mut hashes, mut n_flat, window) = (Vec::new(), 0, WindowSize::default());
+    let (mut hashes, mut n_flat, mut n_unread, window) = (Vec::new(), 0, 0, WindowSize::default());
     let images = || Images { input: None, is_known: &|_| false };
     while let Some(window) = reader.next_window(window.images, window.bytes, images())? {
         for content in &window.contents {
@@ -30,8 +30,9 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
                 Some(ReadContent::Image { decoded: Some(decoded), .. }) => Some(&decoded.facts),
                 _ => None,
             };
+            n_unread += usize::from(facts.is_none());
             n_flat += usize::from(facts.is_some_and(is_flat));
-            let hash = |it: &ImageFacts| if args.hash == "dhash" { it.dhash } else { it.phash };
+            let hash = |it: &ImageFacts| if args.hash() == "dhash" { it.dhash } else { it.phash };
             hashes.push(facts.filter(|it| !is_flat(it)).map(hash));
         }
         task.advance(window.contents.len() as u64);
@@ -43,14 +44,17 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
     let join = HammingJoin { radius, max_pairs: args.max_pairs };
     let HashPairs { pairs, n_found, n_represented } = join.self_join(&hashes, &*task);
     let similar = |it: &HashPair| (it.a, it.b, 1.0 - f64::from(it.distance) / N_BITS);
-    let note = format!("{n_flat} images of one color are left out: their hashes say nothing");
+    let mut notes = super::unread(n_unread);
+    if 0 < n_flat {
+        notes.push(format!("{n_flat} images of one color are in no pair: their hashes say nothing"));
+    }
     Ok(Joined {
         keys: dataset.ids().map(|id| dataset.key(id).to_owned()).collect(),
         pairs: pairs.iter().map(similar).collect(),
         n_found,
         n_represented,
-        runs: Vec::new(),
-        notes: (0 < n_flat).then_some(note).into_iter().collect(),
+        notes,
+        ..Joined::default()
     })
 }
 

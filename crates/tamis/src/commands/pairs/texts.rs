@@ -1,5 +1,7 @@
 //! Pairs of texts that share words or characters.
 
+use std::sync::OnceLock;
+
 use rayon::prelude::*;
 use tamis::config::FileConfig;
 use tamis::ingest::WindowSize;
@@ -22,7 +24,12 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
         let against = Input { path: path.clone(), split: None };
         all.read(Reader::open(&[against], &options)?, args, progress)?;
     }
-    let Hashed { keys, hashes, texts } = all;
+    let mut notes = super::unread(all.n_unread);
+    let n_bare = all.hashes.iter().filter(|hashes| hashes.is_empty()).count() - all.n_unread;
+    if 0 < n_bare {
+        notes.push(format!("{n_bare} texts have no words to compare and are in no pair"));
+    }
+    let Hashed { keys, hashes, texts, .. } = all;
     let sets = TokenSets::new(&hashes);
     drop(hashes);
     let measure = if args.kind == PairKind::Jaccard { SetMeasure::Jaccard } else { SetMeasure::Containment };
@@ -35,17 +42,19 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
     let SetPairs { pairs, n_found, n_represented } = found;
     let runs = if args.evidence { common_runs(&texts, &pairs, progress) } else { Vec::new() };
     let pairs = pairs.into_iter().map(|SetPair { a, b, similarity }| (a, b, similarity)).collect();
-    Ok(Joined { keys, pairs, n_found, n_represented, runs, notes: Vec::new() })
+    Ok(Joined { keys, pairs, n_found, n_represented, runs, notes, ..Joined::default() })
 }
 
 /// The longest run of words that stands in both texts, for each pair.
 fn common_runs(texts: &[String], pairs: &[SetPair], progress: &dyn Progress) -> Vec<Option<(usize, String)>> {
     let task = progress.begin("comparing words", Some(pairs.len() as u64), "pairs");
+    // Of the texts that are in some pair, once each.
+    let words: Vec<OnceLock<Words>> = texts.iter().map(|_| OnceLock::new()).collect();
+    let words_of = |text: u32| words[text as usize].get_or_init(|| Words::of(&texts[text as usize]));
     let run = |pair: &SetPair| {
-        let [a, b] = [pair.a, pair.b].map(|text| texts[text as usize].as_str());
-        let run = Words::of(a).longest_common_run(&Words::of(b));
+        let run = words_of(pair.a).longest_common_run(words_of(pair.b));
         task.advance(1);
-        run.map(|CommonRun { n_words, a: place, .. }| (n_words, a[place].to_owned()))
+        run.map(|CommonRun { n_words, a, .. }| (n_words, texts[pair.a as usize][a].to_owned()))
     };
     pairs.par_iter().map(run).collect()
 }
@@ -57,6 +66,7 @@ struct Hashed {
     hashes: Vec<Vec<u64>>,
     /// Empty where nobody looks at them again.
     texts: Vec<String>,
+    n_unread: usize,
 }
 
 impl Hashed {
@@ -72,12 +82,13 @@ impl Hashed {
         let window = WindowSize::default();
         let images = || Images { input: None, is_known: &|_| false };
         while let Some(window) = reader.next_window(window.texts, window.bytes, images())? {
+            self.n_unread += window.contents.iter().filter(|content| content.is_none()).count();
             let text = |content| match content {
                 Some(ReadContent::Text { text, .. }) => text,
                 _ => String::new(),
             };
             let texts: Vec<String> = window.contents.into_iter().map(text).collect();
-            self.hashes.par_extend(texts.par_iter().map(|text| args.shingle.hashes(text)));
+            self.hashes.par_extend(texts.par_iter().map(|text| args.shingle().hashes(text)));
             task.advance(texts.len() as u64);
             if args.evidence {
                 self.texts.extend(texts);

@@ -51,7 +51,10 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
     };
     let others = base.as_ref().unwrap_or(&queries);
     let RowPairs { pairs, n_found } = found;
-    joined.n_found += n_found - pairs.len() as u64;
+    // Of pairs beyond the cap, nobody knows how many equal rows they stand for.
+    let n_beyond = n_found - pairs.len() as u64;
+    joined.n_found += n_beyond;
+    joined.is_least = 0 < n_beyond && [&queries, others].iter().any(|it| it.firsts.nrows() < it.all.nrows());
     for pair in pairs {
         for a in queries.equals.listed(pair.a as usize) {
             for b in others.equals.listed(pair.b as usize) {
@@ -81,6 +84,7 @@ impl Rows {
         let all = Array2::from_shape_vec((n, dim), values).with_context(cannot)?;
         let embeddings = Embeddings::new(all, (0..n).map(Some), vec![false; n]).with_context(cannot)?;
         let all = embeddings.rows().to_owned();
+        drop(embeddings);
         let key = |row: ndarray::ArrayView1<'_, f32>| *blake3::hash(&f32s_to_bytes(&row.to_vec())).as_bytes();
         let equals = Equals::new((0..).zip(all.rows()).map(|(index, row)| (index, Some(key(row)))));
         let firsts: Vec<usize> = equals.firsts().map(|row| row as usize).collect();
