@@ -133,7 +133,8 @@ proptest! {
             let (a, b) = (rows.row(i).mapv(f64::from), rows.row(n + i).mapv(f64::from));
             let across = &b - &(&a * a.dot(&b));
             let length = across.dot(&across).sqrt();
-            if 1e-3 < length {
+            // Shorter, its direction would be less exact than the rows' lengths have to be.
+            if 0.1 < length {
                 let b = &a * cosine + &across * ((1.0 - cosine * cosine).sqrt() / length);
                 rows.row_mut(n + i).assign(&b.mapv(super::space::narrow));
             }
