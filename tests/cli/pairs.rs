@@ -41,8 +41,7 @@ fn files_are_compared_with_others() {
         ["pairs", "test.csv", "--against", "train.csv", "--kind", "jaccard", "--shingle", "word:2", "--min", "0.6"];
     let run = work.tamis(&args).expect(0);
     assert_eq!(run.stdout, "1.0000\tx\ta\n0.6000\ty\ta\n");
-    let said =
-        "2 pairs of 6 samples, jaccard of word:2 at least 0.6\n1 texts have no words to compare and are in no pair\n";
+    let said = "2 pairs of 6 samples, jaccard of word:2 at least 0.6\nin no pair: 1 without words to compare\n";
     assert_eq!(run.stderr, said);
     let run = work.tamis(&[&args[..], &["--evidence", "--quiet"]].concat()).expect(0);
     assert_eq!(

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 use tamis_core::Task;
 
+use crate::buckets::Buckets;
 use crate::equal::Equals;
 
 /// Parts of a hash, of 16 bits each.
@@ -119,10 +120,8 @@ struct Part {
     masks: Vec<u16>,
     /// Bits that `masks` change at most.
     radius: u32,
-    /// Where the hashes with a value begin, and of the last one end.
-    starts: Vec<u32>,
     /// Indices of hashes by the value of the part, ascending for each.
-    hashes: Vec<u32>,
+    by_value: Buckets<u32>,
 }
 
 /// The part `number` of a hash.
@@ -154,7 +153,7 @@ impl Index {
         };
         for (number, it) in parts.iter().enumerate() {
             for mask in &it.masks {
-                for j in it.with(part(hashes[i], number) ^ mask) {
+                for j in it.by_value.of(usize::from(part(hashes[i], number) ^ mask)) {
                     let j = *j as usize;
                     // A pair that an earlier part gives was found there.
                     let is_new = || {
@@ -173,29 +172,9 @@ impl Index {
 
 impl Part {
     fn new(hashes: &[u64], number: usize, radius: u32) -> Self {
-        let mut starts = vec![0_u32; N_VALUES + 1];
-        for hash in hashes {
-            starts[usize::from(part(*hash, number)) + 1] += 1;
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut next = starts.clone();
-        let mut by_value = vec![0; hashes.len()];
-        for (index, hash) in (0..).zip(hashes) {
-            let next = &mut next[usize::from(part(*hash, number))];
-            by_value[*next as usize] = index;
-            *next += 1;
-        }
+        let value = |hash: &u64| usize::from(part(*hash, number));
+        let by_value = Buckets::new(N_VALUES, || hashes.iter().map(value).zip(0..));
         let masks = (0..=u16::MAX).filter(|mask| mask.count_ones() <= radius).collect();
-        Self { masks, radius, starts, hashes: by_value }
-    }
-
-    /// The hashes that have a value.
-    fn with(&self, value: u16) -> &[u32] {
-        let at = usize::from(value);
-        &self.hashes[self.starts[at] as usize..self.starts[at + 1] as usize]
+        Self { masks, radius, by_value }
     }
 }

@@ -24,6 +24,8 @@ mod dots;
 
 mod blocks;
 
+mod buckets;
+
 mod screen;
 
 mod join;

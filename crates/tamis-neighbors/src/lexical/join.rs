@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tamis_core::Task;
 
 use super::sets::{TokenSets, small};
+use crate::buckets::Buckets;
 use crate::equal::Equals;
 
 /// Sets that one thread takes at a time.
@@ -102,7 +103,8 @@ impl SetJoin {
     /// Finds all pairs of different texts. Texts without tokens have none.
     ///
     /// Time grows with the pairs of sets that share a rare token; the worst case is quadratic. Memory: about 16 bytes for
-    /// each text and thread, 8 for each token of a prefix, the pairs, and for each thread as many again as there is room for. Tells `task` of every text that is done.
+    /// each text and thread, 8 for each token of a prefix, the pairs, and for each thread as many again as there is room
+    /// for. Tells `task` of every text that is done.
     ///
     /// # Panics
     /// When the minimum is not above 0 and at most 1.
@@ -227,10 +229,8 @@ struct Sides<'a> {
 
 /// The sets whose prefix has a token, for each token.
 struct Index {
-    /// Where the entries of a token begin, and of the last one end.
-    starts: Vec<usize>,
     /// A set, by its place among the distinct ones, and the place of the token in it. Ascending for each token.
-    entries: Vec<(u32, u32)>,
+    entries: Buckets<(u32, u32)>,
 }
 
 impl Index {
@@ -243,29 +243,15 @@ impl Index {
             let other = if is_self { size } else { measure.least_size(min, size) };
             SetJoin::prefix(sets.shared(text), size, measure.least_overlap(min, other, size))
         };
-        let mut starts = vec![0; sets.n_tokens() + 1];
-        for token in (0..base.len()).flat_map(prefix) {
-            starts[*token as usize + 1] += 1;
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut next = starts.clone();
-        let mut entries = vec![(0, 0); sum];
-        for set in 0..base.len() {
-            for (place, token) in prefix(set).iter().enumerate() {
-                entries[next[*token as usize]] = (small(set), small(place));
-                next[*token as usize] += 1;
-            }
-        }
-        Self { starts, entries }
+        let of_set = |set: usize| {
+            prefix(set).iter().enumerate().map(move |(place, token)| (*token as usize, (small(set), small(place))))
+        };
+        Self { entries: Buckets::new(sets.n_tokens(), || (0..base.len()).flat_map(of_set)) }
     }
 
     /// The entries of a token for the sets `sets`.
     fn entries(&self, token: u32, sets: &Range<u32>) -> &[(u32, u32)] {
-        let all = &self.entries[self.starts[token as usize]..self.starts[token as usize + 1]];
+        let all = self.entries.of(token as usize);
         let start = all.partition_point(|(set, _)| *set < sets.start);
         let end = start + all[start..].partition_point(|(set, _)| *set < sets.end);
         &all[start..end]

@@ -2,16 +2,16 @@
 
 use rayon::prelude::*;
 
+use crate::buckets::Buckets;
+
 /// The sets of some texts.
 ///
 /// A token is a number, the smaller the fewer texts have it. Tokens that one text alone has can match nothing and are only
 /// counted. Memory: 4 bytes for each token of a text that another text has, too, and 24 while the sets are made.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSets {
-    /// Where the tokens of a text begin, and of the last one end.
-    starts: Vec<usize>,
-    /// Tokens that two texts have at least, ascending within a text.
-    tokens: Vec<u32>,
+    /// Tokens that two texts have at least, by text, ascending.
+    tokens: Buckets<u32>,
     /// Sizes of the whole sets.
     sizes: Vec<u32>,
     /// Number of different tokens in `tokens`.
@@ -22,7 +22,7 @@ impl TokenSets {
     /// Numbers the tokens of texts, which are given by hashes without repetition.
     ///
     /// # Panics
-    /// When a text has 2^32 tokens, or there are as many texts.
+    /// When a text has 2^32 tokens, there are as many texts, or as many different tokens that two texts have.
     #[must_use]
     pub fn new(texts: &[Vec<u64>]) -> Self {
         let sizes: Vec<u32> = texts.iter().map(|hashes| small(hashes.len())).collect();
@@ -35,25 +35,10 @@ impl TokenSets {
         let mut runs: Vec<&[(u64, u32)]> =
             occurrences.chunk_by(|a, b| a.0 == b.0).filter(|run| 1 < run.len()).collect();
         runs.sort_by_key(|run| run.len());
-        let mut starts = vec![0; texts.len() + 1];
-        for (_, text) in runs.iter().copied().flatten() {
-            starts[*text as usize + 1] += 1;
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut next = starts.clone();
-        let mut tokens = vec![0; sum];
         // Tokens are handed out in ascending order, so each text's come ascending.
-        for (token, run) in runs.iter().enumerate() {
-            for (_, text) in *run {
-                tokens[next[*text as usize]] = small(token);
-                next[*text as usize] += 1;
-            }
-        }
-        Self { starts, tokens, sizes, n_tokens: runs.len() }
+        let given =
+            || runs.iter().enumerate().flat_map(|(token, run)| run.iter().map(move |it| (it.1 as usize, small(token))));
+        Self { tokens: Buckets::new(texts.len(), given), sizes, n_tokens: runs.len() }
     }
 
     /// Number of texts.
@@ -76,7 +61,7 @@ impl TokenSets {
 
     /// The tokens of a text that other texts have, too, the rarest first.
     pub(super) fn shared(&self, text: usize) -> &[u32] {
-        &self.tokens[self.starts[text]..self.starts[text + 1]]
+        self.tokens.of(text)
     }
 
     /// Number of different tokens that two texts have at least.

@@ -143,13 +143,13 @@ fn shown(text: &str) -> String {
     format!("{}{more}", tamis_report::visible(cut))
 }
 
-/// What to say of samples that could not be read.
-fn unread(n: usize) -> Vec<String> {
-    (0 < n)
-        .then(|| format!("{n} samples could not be read and are in no pair; `tamis audit` says why"))
-        .into_iter()
-        .collect()
+/// What to say of samples that are in no pair, and why.
+fn left_out(n: usize, why: &str) -> Option<String> {
+    (0 < n).then(|| format!("in no pair: {n} {why}"))
 }
+
+/// Why samples are left out that could not be read.
+const UNREAD: &str = "that could not be read, `tamis audit` says why";
 
 /// What was found, for people.
 fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
@@ -161,7 +161,8 @@ fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
         (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle()),
     };
     let least = if joined.is_least { "at least " } else { "" };
-    let mut text = format!("{least}{n_found} pairs of {} samples, {what}\n", keys.len());
+    let noun = if *n_found == 1 { "pair" } else { "pairs" };
+    let mut text = format!("{least}{n_found} {noun} of {} samples, {what}\n", keys.len());
     for note in notes {
         text.push_str(&format!("{note}\n"));
     }

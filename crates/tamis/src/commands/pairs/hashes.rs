@@ -6,7 +6,7 @@ use tamis_core::{ImageFacts, Modality, Progress};
 use tamis_data::{Images, ReadContent, Reader};
 use tamis_neighbors::{HammingJoin, HashPair, HashPairs};
 
-use super::Joined;
+use super::{Joined, UNREAD, left_out};
 use crate::args::PairsArgs;
 use crate::commands::{inputs, read_options};
 use crate::exit::Usage;
@@ -44,10 +44,8 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
     let join = HammingJoin { radius, max_pairs: args.max_pairs };
     let HashPairs { pairs, n_found, n_represented } = join.self_join(&hashes, &*task);
     let similar = |it: &HashPair| (it.a, it.b, 1.0 - f64::from(it.distance) / N_BITS);
-    let mut notes = super::unread(n_unread);
-    if 0 < n_flat {
-        notes.push(format!("{n_flat} images of one color are in no pair: their hashes say nothing"));
-    }
+    let flat = "of one color, whose hashes say nothing";
+    let notes = [left_out(n_unread, UNREAD), left_out(n_flat, flat)].into_iter().flatten().collect();
     Ok(Joined {
         keys: dataset.ids().map(|id| dataset.key(id).to_owned()).collect(),
         pairs: pairs.iter().map(similar).collect(),

@@ -9,7 +9,7 @@ use tamis_core::{Modality, Progress};
 use tamis_data::{Images, Input, ReadContent, Reader};
 use tamis_neighbors::{CommonRun, SetJoin, SetMeasure, SetPair, SetPairs, TokenSets, Words};
 
-use super::Joined;
+use super::{Joined, UNREAD, left_out};
 use crate::args::{PairKind, PairsArgs};
 use crate::commands::{inputs, read_options};
 use crate::exit::Usage;
@@ -24,11 +24,9 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
         let against = Input { path: path.clone(), split: None };
         all.read(Reader::open(&[against], &options)?, args, progress)?;
     }
-    let mut notes = super::unread(all.n_unread);
     let n_bare = all.hashes.iter().filter(|hashes| hashes.is_empty()).count() - all.n_unread;
-    if 0 < n_bare {
-        notes.push(format!("{n_bare} texts have no words to compare and are in no pair"));
-    }
+    let bare = "without words to compare";
+    let notes = [left_out(all.n_unread, UNREAD), left_out(n_bare, bare)].into_iter().flatten().collect();
     let Hashed { keys, hashes, texts, .. } = all;
     let sets = TokenSets::new(&hashes);
     drop(hashes);

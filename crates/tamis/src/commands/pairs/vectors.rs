@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{Embeddings, Progress};
 use tamis_data::store::codec::f32s_to_bytes;
 use tamis_data::vectors::{self, Matrix};
@@ -21,32 +21,32 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
     };
     let queries = Rows::read(path)?;
     let base = args.against.as_deref().map(Rows::read).transpose()?;
-    let dim = queries.all.ncols();
-    if let (Some(base), Some(against)) = (base.as_ref().filter(|it| it.all.ncols() != dim), &args.against) {
-        let (got, against, path) = (base.all.ncols(), against.display(), path.display());
+    let dim = queries.all.dim();
+    if let (Some(base), Some(against)) = (base.as_ref().filter(|it| it.all.dim() != dim), &args.against) {
+        let (got, against, path) = (base.all.dim(), against.display(), path.display());
         return Err(Usage(format!("vectors of {against} have {got} numbers, expected {dim} as in {path}")).into());
     }
     #[expect(clippy::cast_possible_truncation, reason = "cosines are compared in f32")]
     let options = JoinOptions { min_cosine: min as f32, max_pairs: args.max_pairs, ..JoinOptions::default() };
-    let task = progress.begin("joining", Some(queries.firsts.nrows() as u64), "vectors");
+    let task = progress.begin("joining", Some(queries.firsts().nrows() as u64), "vectors");
     let mut joined = Joined { n_represented: queries.equals.n_represented(), ..Joined::default() };
-    joined.keys.extend((0..queries.all.nrows()).map(|row| row.to_string()));
+    joined.keys.extend((0..queries.all.rows().nrows()).map(|row| row.to_string()));
     // Rows of the base stand behind the queries.
-    let n_before = base.as_ref().map_or(0, |_| queries.all.nrows());
+    let n_before = base.as_ref().map_or(0, |_| queries.all.rows().nrows());
     let found = match &base {
         None => {
             for (a, b) in queries.equals.pairs() {
-                let cosine = canonical_dot(queries.row(a), queries.row(b));
+                let cosine = queries.cosine(a, b);
                 if options.min_cosine <= cosine {
                     joined.keep(args.max_pairs, (a, b, cosine.into()));
                 }
             }
-            self_join(queries.firsts.view(), &options, &*task)
+            self_join(queries.firsts(), &options, &*task)
         }
         Some(base) => {
             joined.n_represented += base.equals.n_represented();
-            joined.keys.extend((0..base.all.nrows()).map(|row| row.to_string()));
-            cross_join(queries.firsts.view(), base.firsts.view(), &options, &*task)
+            joined.keys.extend((0..base.all.rows().nrows()).map(|row| row.to_string()));
+            cross_join(queries.firsts(), base.firsts(), &options, &*task)
         }
     };
     let others = base.as_ref().unwrap_or(&queries);
@@ -54,7 +54,7 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
     // Of pairs beyond the cap, nobody knows how many equal rows they stand for.
     let n_beyond = n_found - pairs.len() as u64;
     joined.n_found += n_beyond;
-    joined.is_least = 0 < n_beyond && [&queries, others].iter().any(|it| it.firsts.nrows() < it.all.nrows());
+    joined.is_least = 0 < n_beyond && [&queries, others].iter().any(|it| it.firsts.is_some());
     for pair in pairs {
         for a in queries.equals.listed(pair.a as usize) {
             for b in others.equals.listed(pair.b as usize) {
@@ -70,11 +70,11 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
 
 /// Unit vectors.
 struct Rows {
-    all: Array2<f32>,
+    all: Embeddings,
     /// Those that have the same bits.
     equals: Equals,
-    /// The first of each group of equals.
-    firsts: Array2<f32>,
+    /// The first of each group of equals; `None` where all rows differ.
+    firsts: Option<Array2<f32>>,
 }
 
 impl Rows {
@@ -82,18 +82,23 @@ impl Rows {
         let cannot = || format!("cannot read {}", path.display());
         let Matrix { n, dim, values } = vectors::read(path).with_context(cannot)?;
         let all = Array2::from_shape_vec((n, dim), values).with_context(cannot)?;
-        let embeddings = Embeddings::new(all, (0..n).map(Some), vec![false; n]).with_context(cannot)?;
-        let all = embeddings.rows().to_owned();
-        drop(embeddings);
+        let all = Embeddings::new(all, (0..n).map(Some), vec![false; n]).with_context(cannot)?;
         let key = |row: ndarray::ArrayView1<'_, f32>| *blake3::hash(&f32s_to_bytes(&row.to_vec())).as_bytes();
-        let equals = Equals::new((0..).zip(all.rows()).map(|(index, row)| (index, Some(key(row)))));
+        let equals = Equals::new((0..).zip(all.rows().rows()).map(|(index, row)| (index, Some(key(row)))));
         let firsts: Vec<usize> = equals.firsts().map(|row| row as usize).collect();
-        let firsts = all.select(Axis(0), &firsts);
+        let firsts = (firsts.len() < n).then(|| all.rows().select(Axis(0), &firsts));
         Ok(Self { all, equals, firsts })
     }
 
-    fn row(&self, row: u32) -> &[f32] {
-        let dim = self.all.ncols();
-        &self.all.as_slice().expect("because vectors are kept row-major")[row as usize * dim..][..dim]
+    /// The rows that are compared: one for each group of equals.
+    fn firsts(&self) -> ArrayView2<'_, f32> {
+        self.firsts.as_ref().map_or(self.all.rows(), |rows| rows.view())
+    }
+
+    /// The cosine of two rows.
+    fn cosine(&self, a: u32, b: u32) -> f32 {
+        let rows = self.all.rows();
+        let [a, b] = [a, b].map(|row| rows.row(row as usize).to_slice().expect("because vectors are kept row-major"));
+        canonical_dot(a, b)
     }
 }
