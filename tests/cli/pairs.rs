@@ -91,6 +91,37 @@ fn many_equal_samples_are_listed_with_the_first() {
 }
 
 #[test]
+fn pairs_beyond_the_cap_are_counted_with_all_equal_rows() {
+    let work = Workspace::new();
+    // Three copies of one row and two of another near it: 3 + 1 pairs of equal rows, 3 x 2 of others.
+    let (x, y) = (&[1.0, 0.0][..], &[1.0, 0.1][..]);
+    work.write("x.npy", npy(&[x, y, x, y, x]));
+    for (max, n) in [("100", 10), ("5", 5), ("0", 0)] {
+        let run = work
+            .tamis(&["pairs", "--kind", "cosine", "--min", "0.9", "--vectors", "x.npy", "--max-pairs", max])
+            .expect(0);
+        assert_eq!(run.stdout.lines().count(), n, "--max-pairs {max}");
+        assert!(run.stderr.contains("10 pairs of 5 samples"), "--max-pairs {max}: {}", run.stderr);
+        assert!(!run.stderr.contains("at least 10"), "{}", run.stderr);
+    }
+    work.write("y.npy", npy(&[y, y]));
+    let args = ["pairs", "--kind", "cosine", "--min", "0.9", "--vectors", "x.npy", "--against", "y.npy"];
+    let run = work.tamis(&[&args[..], &["--max-pairs", "1"]].concat()).expect(0);
+    assert!(run.stderr.contains("10 pairs of 7 samples"), "{}", run.stderr);
+}
+
+/// A quadratic way would list and compare 1.25 thousand million pairs.
+#[test]
+fn equal_vectors_are_one_row_that_is_joined() {
+    let work = Workspace::new();
+    work.write("same.npy", npy(&vec![&[0.6_f32, 0.8][..]; 50_000]));
+    let run = work.tamis(&["pairs", "--kind", "cosine", "--min", "-1", "--vectors", "same.npy"]).expect(0);
+    assert_eq!(run.stdout.lines().count(), 49_999);
+    assert!(run.stdout.lines().all(|line| line.starts_with("1.0000\t0\t")), "{}", &run.stdout[..100]);
+    assert!(run.stderr.contains("49999 pairs of 50000 samples"), "{}", run.stderr);
+}
+
+#[test]
 fn images_are_compared_by_their_hashes() {
     let work = Workspace::new();
     for entry in std::fs::read_dir(fixtures().join("images")).unwrap().map(Result::unwrap) {
@@ -138,6 +169,12 @@ fn what_cannot_be_compared_is_named() {
             2,
             "--min is 1.5, expected a similarity from -1 to 1",
         ),
+        (
+            &["--kind", "cosine", "--min", "-1.01", "--vectors", "x.npy"],
+            2,
+            "--min is -1.01, expected a similarity from -1 to 1",
+        ),
+        (&["--kind", "cosine", "--min", "nan", "--vectors", "x.npy"], 2, "--min is NaN, expected a similarity from"),
         (&["--kind", "jaccard", "--min", "nan", "a.txt"], 2, "--min is NaN"),
         (&["--kind", "jaccard", "--min", "0.5", "--shingle", "byte:5", "a.txt"], 2, "`byte:5` is no shingle"),
         (
@@ -149,6 +186,11 @@ fn what_cannot_be_compared_is_named() {
         (&["--kind", "cosine", "--min", "0.5", "a.txt", "--vectors", "x.npy"], 2, "in the place of files to read"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "zero.npy"], 3, "row 1 cannot be normalized: norm is 0"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "nan.npy"], 3, "row 0 cannot be normalized: norm is NaN"),
+        (
+            &["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--against", "zero.npy"],
+            3,
+            "row 1 cannot be normalized: norm is 0",
+        ),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "a.txt"], 3, "not a NumPy file"),
         (
             &["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--against", "long.npy"],

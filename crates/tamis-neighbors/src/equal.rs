@@ -48,6 +48,13 @@ impl Equals {
         listed(&self.groups[group])
     }
 
+    /// How many members of each group are listed in pairs with others.
+    #[must_use]
+    pub fn n_listed(&self) -> Vec<u32> {
+        let n = |group: &Vec<u32>| u32::try_from(listed(group).len()).expect("because a group lists few");
+        self.groups.iter().map(n).collect()
+    }
+
     /// Members that are listed with the first of their group alone.
     #[must_use]
     pub fn n_represented(&self) -> usize {
@@ -68,9 +75,10 @@ mod tests {
         let few = Equals::new([(0, Some(7)), (1, None), (2, Some(7)), (3, Some(7)), (4, None)]);
         assert_eq!(few.pairs().collect::<Vec<_>>(), [(0, 2), (0, 3), (2, 3)]);
         assert_eq!((few.listed(0), few.n_represented()), (&[0, 2, 3][..], 0));
+        assert_eq!((few.n_listed(), few.firsts().len()), (vec![3, 1, 1], 3));
         assert_eq!(few.firsts().collect::<Vec<_>>(), [0, 1, 4]);
         let many = Equals::new((0..1000).map(|item| (item, Some(()))));
-        assert_eq!((many.pairs().count(), many.n_represented()), (999, 999));
+        assert_eq!((many.pairs().count(), many.n_represented(), many.n_listed()), (999, 999, vec![1]));
         assert!(many.pairs().all(|(a, _)| a == 0));
     }
 }

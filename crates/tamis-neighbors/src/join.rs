@@ -17,7 +17,7 @@ pub(crate) const HITS_PER_TILE: usize = 16;
 /// Options of a threshold join.
 #[derive(Clone, Copy, Debug)]
 pub struct JoinOptions {
-    /// Smallest cosine that counts.
+    /// Smallest cosine that counts: below -1 all pairs count, above 1 none, and none where it is no number.
     pub min_cosine: f32,
     /// Most pairs to keep, in order of the rows; further ones are counted only.
     pub max_pairs: usize,
@@ -48,7 +48,7 @@ pub struct RowPair {
 pub struct RowPairs {
     /// The pairs kept.
     pub pairs: Vec<RowPair>,
-    /// How many there are in all.
+    /// How many there are in all; where rows stand for copies, how many pairs of copies.
     pub n_found: u64,
 }
 
@@ -64,7 +64,24 @@ pub struct RowPairs {
 #[must_use]
 pub fn self_join(rows: ArrayView2<'_, f32>, options: &JoinOptions, task: &dyn Task) -> RowPairs {
     let screen = plan(None, rows, Want::Cosine(options.min_cosine));
-    join(None, rows, screen.as_ref(), options, task)
+    join(None, rows, None, screen.as_ref(), options, task)
+}
+
+/// As [`self_join`], but every row stands for as many rows as `copies` says: a pair counts as often as their product.
+///
+/// The cap is on pairs of `rows`. Pairs of copies of one row are not counted.
+///
+/// # Panics
+/// When `rows` is not in standard layout, or `copies` has another length.
+#[must_use]
+pub fn self_join_of_copies(
+    rows: ArrayView2<'_, f32>,
+    copies: &[u32],
+    options: &JoinOptions,
+    task: &dyn Task,
+) -> RowPairs {
+    let screen = plan(None, rows, Want::Cosine(options.min_cosine));
+    join(None, rows, Some([copies, copies]), screen.as_ref(), options, task)
 }
 
 /// Finds all pairs of a row of `queries` and a row of `base` with a cosine of at least `min_cosine`.
@@ -82,12 +99,33 @@ pub fn cross_join(
 ) -> RowPairs {
     assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
     let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine));
-    join(Some(queries), base, screen.as_ref(), options, task)
+    join(Some(queries), base, None, screen.as_ref(), options, task)
+}
+
+/// As [`cross_join`], but every row stands for as many rows as `copies`, of the queries and of the base, says: a pair
+/// counts as often as their product.
+///
+/// The cap is on pairs of a row of `queries` and a row of `base`.
+///
+/// # Panics
+/// When the dimensions differ, a matrix is not in standard layout, or `copies` has other lengths.
+#[must_use]
+pub fn cross_join_of_copies(
+    queries: ArrayView2<'_, f32>,
+    base: ArrayView2<'_, f32>,
+    copies: [&[u32]; 2],
+    options: &JoinOptions,
+    task: &dyn Task,
+) -> RowPairs {
+    assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
+    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine));
+    join(Some(queries), base, Some(copies), screen.as_ref(), options, task)
 }
 
 pub(crate) fn join(
     queries: Option<ArrayView2<'_, f32>>,
     base: ArrayView2<'_, f32>,
+    copies: Option<[&[u32]; 2]>,
     screen: Option<&Screen>,
     options: &JoinOptions,
     task: &dyn Task,
@@ -97,7 +135,11 @@ pub(crate) fn join(
     let block_rows = options.block_rows.max(1);
     let firsts: Vec<usize> = (0..queries.nrows()).step_by(block_rows).collect();
     let margin = proposal_margin(base.ncols());
-    let search = Search { queries, base, triangle, screen, min_cosine: options.min_cosine, margin };
+    if let Some(copies) = copies {
+        let lengths = [queries.nrows(), base.nrows()];
+        assert_eq!(copies.map(<[u32]>::len), lengths, "because each row stands for a number of rows");
+    }
+    let search = Search { queries, base, triangle, copies, screen, min_cosine: options.min_cosine, margin };
     let mut found = RowPairs::default();
     // A round of one block per thread: what a round may keep is known before it starts, so memory is bounded by the cap
     // and one round, and what is kept does not depend on the number of threads.
@@ -126,6 +168,8 @@ struct Search<'a> {
     queries: ArrayView2<'a, f32>,
     base: ArrayView2<'a, f32>,
     triangle: bool,
+    /// For how many rows a query and a row of the base stand; one where there is nothing.
+    copies: Option<[&'a [u32]; 2]>,
     screen: Option<&'a Screen>,
     min_cosine: f32,
     /// Of a proposal.
@@ -177,14 +221,19 @@ impl Search<'_> {
         }
         if keep == 0 && self.min_cosine + self.margin <= score {
             // Nobody will see the pair, and it counts whatever its exact cosine is.
-            found.n_found += 1;
+            found.n_found += self.n_pairs(a, b);
             return;
         }
         let cosine = canonical_dot(slice(&self.queries, a), slice(&self.base, b));
         if self.min_cosine <= cosine {
-            found.n_found += 1;
+            found.n_found += self.n_pairs(a, b);
             found.pairs.push(RowPair { a: index(a), b: index(b), cosine });
         }
+    }
+
+    /// For how many pairs the pair `(a, b)` stands.
+    fn n_pairs(&self, a: usize, b: usize) -> u64 {
+        self.copies.map_or(1, |[queries, base]| u64::from(queries[a]) * u64::from(base[b]))
     }
 }
 

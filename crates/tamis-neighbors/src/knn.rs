@@ -36,7 +36,7 @@ pub struct Neighbors {
 /// When `rows` is not in standard layout.
 #[must_use]
 pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
-    nearest_of_all(rows, k, plan(None, rows, Want::Neighbors(k)).as_ref(), task)
+    nearest_of_all(rows, k, plan(None, rows, Want::Neighbors(k.min(rows.nrows()))).as_ref(), task)
 }
 
 pub(crate) fn nearest_of_all(

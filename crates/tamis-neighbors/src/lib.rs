@@ -9,6 +9,7 @@
 //! of fewer columns in eight bits, with a bound of what it leaves out. It changes the time, never the result.
 //!
 //! - [`self_join`] and [`cross_join`]: all pairs at or above a cosine, of a set with itself or of queries with a base.
+//!   [`self_join_of_copies`] and [`cross_join_of_copies`] count pairs of rows that stand for many equal ones.
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits.
@@ -47,6 +48,6 @@ pub use dot::{canonical_dot, proposal_margin};
 pub use equal::Equals;
 pub use groups::{Star, families, stars};
 pub use hamming::{HammingJoin, HashPair, HashPairs};
-pub use join::{JoinOptions, RowPair, RowPairs, cross_join, self_join};
+pub use join::{JoinOptions, RowPair, RowPairs, cross_join, cross_join_of_copies, self_join, self_join_of_copies};
 pub use knn::{Neighbors, knn};
 pub use lexical::{SetJoin, SetMeasure, SetPair, SetPairs, Shingle, TokenSets};

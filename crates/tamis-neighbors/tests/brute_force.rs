@@ -5,7 +5,9 @@
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use tamis_core::NoProgress;
-use tamis_neighbors::{JoinOptions, RowPair, canonical_dot, cross_join, knn, self_join};
+use tamis_neighbors::{
+    JoinOptions, RowPair, canonical_dot, cross_join, cross_join_of_copies, knn, self_join, self_join_of_copies,
+};
 
 /// Unit rows around a few centers, so that cosines near any threshold occur; some rows are exact copies.
 fn rows(max: usize) -> impl Strategy<Value = Array2<f32>> {
@@ -94,6 +96,21 @@ proptest! {
     }
 
     #[test]
+    fn a_pair_of_copies_counts_whether_it_is_kept_or_not(rows in rows(60), max_pairs in 0_usize..40) {
+        let options = JoinOptions { min_cosine: 0.5, ..JoinOptions::default() };
+        let copies: Vec<u32> = (0..id(rows.nrows())).map(|row| row % 5 + 1).collect();
+        let n_pairs = |pair: &RowPair| u64::from(copies[pair.a as usize]) * u64::from(copies[pair.b as usize]);
+        let of_rows = self_join(rows.view(), &options, &NoProgress).pairs;
+        let crossed = cross_join(rows.view(), rows.view(), &options, &NoProgress).pairs;
+        let few = JoinOptions { max_pairs, ..options };
+        let found = self_join_of_copies(rows.view(), &copies, &few, &NoProgress);
+        prop_assert_eq!(found.n_found, of_rows.iter().map(n_pairs).sum::<u64>());
+        prop_assert_eq!(&found.pairs[..], &of_rows[..max_pairs.min(of_rows.len())]);
+        let found = cross_join_of_copies(rows.view(), rows.view(), [&copies, &copies], &few, &NoProgress);
+        prop_assert_eq!(found.n_found, crossed.iter().map(n_pairs).sum::<u64>());
+    }
+
+    #[test]
     fn neighbors_are_brute_force(rows in rows(150), k in 0_usize..12, threads in 1_usize..4) {
         let found = in_pool(threads, || knn(rows.view(), k, &NoProgress));
         let k = k.min(rows.nrows().saturating_sub(1));
@@ -105,6 +122,25 @@ proptest! {
             let ours: Vec<(f32, u32)> = found.cosine.row(i).iter().copied().zip(found.ids.row(i).iter().copied()).collect();
             prop_assert_eq!(&ours[..], &all[..k]);
         }
+    }
+}
+
+#[test]
+fn all_other_rows_are_neighbors_where_there_are_no_more() {
+    let rows = ndarray::array![[1.0_f32, 0.0], [0.0, 1.0], [0.6, 0.8]];
+    for k in [2, 3, usize::MAX] {
+        assert_eq!(knn(rows.view(), k, &NoProgress).ids, ndarray::array![[2, 1], [2, 0], [1, 0]], "{k}");
+    }
+    assert_eq!(knn(rows.slice(ndarray::s![..1, ..]), 5, &NoProgress).ids.dim(), (1, 0));
+    assert_eq!(knn(rows.slice(ndarray::s![..0, ..]), 5, &NoProgress).ids.dim(), (0, 0));
+}
+
+#[test]
+fn a_minimum_beyond_all_cosines_finds_all_or_nothing() {
+    let rows = ndarray::array![[1.0_f32, 0.0], [-1.0, 0.0], [1.0, 0.0]];
+    for (min_cosine, n) in [(-2.0, 3), (f32::NEG_INFINITY, 3), (1.0, 1), (1.1, 0), (f32::INFINITY, 0), (f32::NAN, 0)] {
+        let options = JoinOptions { min_cosine, ..JoinOptions::default() };
+        assert_eq!(self_join(rows.view(), &options, &NoProgress).n_found, n, "{min_cosine}");
     }
 }
 

@@ -98,13 +98,13 @@ proptest! {
         }
         prop_assert_eq!(expected.n_found, n_pairs);
         for screen in screens(None, &base) {
-            let found = join(None, base.view(), Some(&screen), &options, &NoProgress);
+            let found = join(None, base.view(), None, Some(&screen), &options, &NoProgress);
             prop_assert_eq!(found.n_found, expected.n_found);
             prop_assert_eq!(&found.pairs, &expected.pairs);
         }
-        let expected = join(Some(queries.view()), base.view(), None, &options, &NoProgress);
+        let expected = join(Some(queries.view()), base.view(), None, None, &options, &NoProgress);
         for screen in screens(Some(&queries), &base) {
-            let found = join(Some(queries.view()), base.view(), Some(&screen), &options, &NoProgress);
+            let found = join(Some(queries.view()), base.view(), None, Some(&screen), &options, &NoProgress);
             prop_assert_eq!(found.n_found, expected.n_found);
             prop_assert_eq!(&found.pairs, &expected.pairs);
         }
@@ -188,10 +188,10 @@ fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
     for kind in [Kind::Isotropic, Kind::Clustered, Kind::Duplicated, Kind::LowRank, Kind::Identical] {
         let rows = rows(kind, 2100, 40, 11);
         let options = JoinOptions { min_cosine: 0.95, max_pairs: 3000, block_rows: 256 };
-        let expected = join(None, rows.view(), None, &options, &NoProgress);
+        let expected = join(None, rows.view(), None, None, &options, &NoProgress);
         let screen = choose(None, rows.view(), Want::Cosine(0.95));
         assert!(!matches!(kind, Kind::Identical) || screen.is_none());
-        let found = join(None, rows.view(), screen.as_ref(), &options, &NoProgress);
+        let found = join(None, rows.view(), None, screen.as_ref(), &options, &NoProgress);
         assert_eq!((found.n_found, found.pairs), (expected.n_found, expected.pairs), "{kind:?}");
         let expected = nearest_of_all(rows.view(), 5, None, &NoProgress);
         let screen = choose(None, rows.view(), Want::Neighbors(5));

@@ -35,8 +35,6 @@ struct Joined {
     /// The longest run of words that stands in both, for each pair: how many, and as the first text has it. Empty where it
     /// was not asked for.
     runs: Vec<Option<(usize, String)>>,
-    /// Whether there may be more pairs than were counted.
-    is_least: bool,
     /// What else is to be known.
     notes: Vec<String>,
 }
@@ -160,9 +158,8 @@ fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
         (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash()),
         (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle()),
     };
-    let least = if joined.is_least { "at least " } else { "" };
     let noun = if *n_found == 1 { "pair" } else { "pairs" };
-    let mut text = format!("{least}{n_found} {noun} of {} samples, {what}\n", keys.len());
+    let mut text = format!("{n_found} {noun} of {} samples, {what}\n", keys.len());
     for note in notes {
         text.push_str(&format!("{note}\n"));
     }

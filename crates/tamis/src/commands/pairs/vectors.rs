@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{Embeddings, Progress};
 use tamis_data::store::codec::f32s_to_bytes;
 use tamis_data::vectors::{self, Matrix};
-use tamis_neighbors::{Equals, JoinOptions, RowPairs, canonical_dot, cross_join, self_join};
+use tamis_neighbors::{Equals, JoinOptions, RowPairs, canonical_dot, cross_join_of_copies, self_join_of_copies};
 
 use super::Joined;
 use crate::args::PairsArgs;
@@ -41,26 +41,28 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
                     joined.keep(args.max_pairs, (a, b, cosine.into()));
                 }
             }
-            self_join(queries.firsts(), &options, &*task)
+            self_join_of_copies(queries.firsts(), &queries.equals.n_listed(), &options, &*task)
         }
         Some(base) => {
             joined.n_represented += base.equals.n_represented();
             joined.keys.extend((0..base.all.rows().nrows()).map(|row| row.to_string()));
-            cross_join(queries.firsts(), base.firsts(), &options, &*task)
+            let copies = [queries.equals.n_listed(), base.equals.n_listed()];
+            let copies = [&copies[0][..], &copies[1]];
+            cross_join_of_copies(queries.firsts(), base.firsts(), copies, &options, &*task)
         }
     };
     let others = base.as_ref().unwrap_or(&queries);
     let RowPairs { pairs, n_found } = found;
-    // Of pairs beyond the cap, nobody knows how many equal rows they stand for.
-    let n_beyond = n_found - pairs.len() as u64;
-    joined.n_found += n_beyond;
-    joined.is_least = 0 < n_beyond && [&queries, others].iter().any(|it| it.firsts.is_some());
-    for pair in pairs {
+    joined.n_found += n_found;
+    'pairs: for pair in pairs {
         for a in queries.equals.listed(pair.a as usize) {
             for b in others.equals.listed(pair.b as usize) {
                 let (a, b) = if base.is_none() { (*a.min(b), *a.max(b)) } else { (*a, *b) };
                 let b = b + u32::try_from(n_before).expect("because files have fewer than 2^32 vectors");
-                joined.keep(args.max_pairs, (a, b, pair.cosine.into()));
+                if joined.pairs.len() == args.max_pairs {
+                    break 'pairs;
+                }
+                joined.pairs.push((a, b, pair.cosine.into()));
             }
         }
     }
