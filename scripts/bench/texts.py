@@ -62,6 +62,45 @@ def all_strings(wheel: Path):
                         yield f"{inside}:{number}:{ordinal}", text
 
 
+MOST_BYTES = 3_600_000
+"""Files of more are left out of the prompts: 42 of 660, among them a lexicon that is most of all rows."""
+
+
+def write_prompts(wheel: Path, n: int, out: Path):
+    """Writes the first n distinct prompts of the pool, files by name, as {"text"}; returns how many there are in all.
+
+    The prompt of a row is its `input`: a string, or the messages of the user, or all messages where the user has none,
+    with line breaks between them and without white space around them. Rows without any are left out.
+    """
+    seen, n_rows, n_files = {}, 0, 0
+    with zipfile.ZipFile(wheel) as files:
+        for entry in sorted(files.infolist(), key=lambda it: it.filename):
+            if not entry.filename.endswith(".jsonl") or MOST_BYTES < entry.file_size:
+                continue
+            n_files += 1
+            for line in files.read(entry).splitlines():
+                text = prompt(json.loads(line)) if line.strip() else ""
+                n_rows += bool(text)
+                if text:
+                    seen.setdefault(text)
+    partial = out.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        for text in list(seen)[:n]:
+            file.write(json.dumps({"text": text}) + "\n")
+    partial.rename(out)
+    return {"files": n_files, "prompts": n_rows, "distinct": len(seen)}
+
+
+def prompt(row):
+    """What the user asks in a row, or nothing."""
+    asked = row.get("input") if isinstance(row, dict) else None
+    if isinstance(asked, list):
+        messages = [it for it in asked if isinstance(it, dict)]
+        messages = [it for it in messages if it.get("role") == "user"] or messages
+        asked = "\n".join(str(it.get("content", "")) for it in messages)
+    return asked.strip() if isinstance(asked, str) else ""
+
+
 def strings(value):
     """Yields all strings in a JSON value, in its order."""
     if isinstance(value, str):
