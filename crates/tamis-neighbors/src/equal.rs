@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use crate::join::index;
+
 /// Equals up to which all of their pairs are listed. Of more, each is listed with the first one, which then stands for all
 /// of them: a thousand copies are a fact of a thousand lines and not of half a million.
 const MAX_LISTED: usize = 100;
@@ -51,8 +53,7 @@ impl Equals {
     /// How many members of each group are listed in pairs with others.
     #[must_use]
     pub fn n_listed(&self) -> Vec<u32> {
-        let n = |group: &Vec<u32>| u32::try_from(listed(group).len()).expect("because a group lists few");
-        self.groups.iter().map(n).collect()
+        self.groups.iter().map(|group| index(listed(group).len())).collect()
     }
 
     /// Members that are listed with the first of their group alone.
