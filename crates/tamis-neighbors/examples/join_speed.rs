@@ -2,6 +2,8 @@
 //!
 //! - `join_speed lexical FILE.jsonl SHINGLE MIN THREADS`: lines are objects with a key `text`; seconds are for shingles and
 //!   join.
+//! - `join_speed across FILE.jsonl N MEASURE SHINGLE MIN THREADS`: the same for pairs of one of the first N texts and one of
+//!   the others; MEASURE is `jaccard` or `containment`.
 //! - `join_speed cosine ROWS.f32 DIM MIN THREADS` and `join_speed knn ROWS.f32 DIM K THREADS`: rows are little-endian f32 of
 //!   unit length.
 //!
@@ -28,11 +30,16 @@ fn main() {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["lexical", file, shingle, min, threads] => {
             set_threads(threads);
-            let (shingle, min): (Shingle, f64) = (shingle.parse().unwrap(), min.parse().unwrap());
-            let file = std::fs::read_to_string(file).unwrap();
-            let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned();
-            let texts: Vec<String> = file.lines().map(text).collect();
-            answer(|| lexical(&texts, shingle, min));
+            let texts = texts(file);
+            let join = join(SetMeasure::Jaccard, min);
+            answer(|| lexical(&texts, None, shingle.parse().unwrap(), join));
+        }
+        ["across", file, n, measure, shingle, min, threads] => {
+            set_threads(threads);
+            let (texts, n) = (texts(file), n.parse().unwrap());
+            let measure = if measure == "jaccard" { SetMeasure::Jaccard } else { SetMeasure::Containment };
+            let join = join(measure, min);
+            answer(|| lexical(&texts, Some(n), shingle.parse().unwrap(), join));
         }
         ["cosine", file, dim, min, threads] => {
             set_threads(threads);
@@ -46,7 +53,7 @@ fn main() {
             let sum = |cosines: &Array2<f32>| cosines.iter().map(|it| f64::from(*it)).sum::<f64>();
             answer(|| json!({"checksum": sum(&knn(rows.view(), k, &NoProgress).cosine)}));
         }
-        _ => panic!("usage: join_speed lexical|cosine|knn FILE SHINGLE|DIM MIN|K THREADS"),
+        _ => panic!("usage: join_speed lexical|across|cosine|knn FILE .. THREADS, see the source"),
     }
 }
 
@@ -73,10 +80,26 @@ fn answer(mut run: impl FnMut() -> Value) {
     }
 }
 
-fn lexical(texts: &[String], shingle: Shingle, min: f64) -> Value {
+/// Texts of a file.
+fn texts(file: &str) -> Vec<String> {
+    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned();
+    std::fs::read_to_string(file).unwrap().lines().map(text).collect()
+}
+
+fn join(measure: SetMeasure, min: &str) -> SetJoin {
+    SetJoin { measure, min: min.parse().unwrap(), max_pairs: 100_000_000 }
+}
+
+/// The pairs of all texts, or of the first `n_queries` and the others.
+fn lexical(texts: &[String], n_queries: Option<usize>, shingle: Shingle, join: SetJoin) -> Value {
     let hashes: Vec<Vec<u64>> = texts.par_iter().map(|text| shingle.hashes(text)).collect();
-    let join = SetJoin { measure: SetMeasure::Jaccard, min, max_pairs: 100_000_000 };
-    let found = join.self_join(&TokenSets::new(&hashes), &NoProgress);
+    let found = match n_queries {
+        None => join.self_join(&TokenSets::new(&hashes), &NoProgress),
+        Some(n) => {
+            let sets = TokenSets::of_owners(&hashes, |text| u32::from(n <= text));
+            join.cross_join(&sets, n, &NoProgress)
+        }
+    };
     let sum =
         found.pairs.iter().fold(0_u64, |sum, it| sum.wrapping_add(mixed(u64::from(it.a) << 32 | u64::from(it.b))));
     json!({"pairs": found.n_found, "checksum": format!("{sum:016x}")})

@@ -8,6 +8,7 @@
 //!
 //! A shingle is known by a hash of 64 bits. Among ten million distinct ones, two share a hash with a probability of 3e-6.
 
+mod found;
 mod join;
 mod sets;
 mod shingle;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -123,8 +123,47 @@ proptest! {
         let task = NoProgress.begin("join", None, "texts");
         prop_assert_eq!(join.self_join(&sets, &*task).pairs, brute_force(&texts, join, None));
         let n_queries = (share * texts.len() as f64) as usize;
-        let found = join.cross_join(&sets, n_queries, &*task);
-        prop_assert_eq!(&found.pairs, &brute_force(&texts, join, Some(n_queries)));
-        prop_assert_eq!(found.n_found, found.pairs.len() as u64);
+        let of_two = TokenSets::of_owners(&texts, |text| u32::from(n_queries <= text));
+        for sets in [sets, of_two] {
+            let found = join.cross_join(&sets, n_queries, &*task);
+            prop_assert_eq!(&found.pairs, &brute_force(&texts, join, Some(n_queries)));
+            prop_assert_eq!(found.n_found, found.pairs.len() as u64);
+        }
+    }
+
+    #[test]
+    fn of_two_documents_the_best_parts_are_listed(
+        parts in any_sets(),
+        measure in prop_oneof![Just(SetMeasure::Jaccard), Just(SetMeasure::Containment)],
+        min in prop_oneof![Just(1.0), Just(0.5), 0.05_f64..1.0],
+        n_parts in 1_usize..6,
+        max_pairs in prop_oneof![Just(5_usize), Just(1_000_000)],
+        share in 0.0_f64..1.0,
+    ) {
+        let document = |part: usize| (part / n_parts) as u32;
+        let documents: Vec<u32> = (0..parts.len()).map(document).collect();
+        let join = SetJoin { max_pairs, ..join(measure, min) };
+        let task = NoProgress.begin("join", None, "texts");
+        let n_queries = (share * parts.len() as f64) as usize / n_parts * n_parts;
+        for n_queries in [None, Some(n_queries)] {
+            let mut best: BTreeMap<(u32, u32), SetPair> = BTreeMap::new();
+            for pair in brute_force(&parts, join, n_queries) {
+                let key = (documents[pair.a as usize], documents[pair.b as usize]);
+                // Pairs come in order: of equally similar ones the first stays.
+                if key.0 != key.1 && best.get(&key).is_none_or(|it| it.similarity < pair.similarity) {
+                    best.insert(key, pair);
+                }
+            }
+            let found = match n_queries {
+                None => join.self_join_of_parts(&TokenSets::of_owners(&parts, document), &documents, &*task),
+                Some(n) => {
+                    let sets = TokenSets::of_owners(&parts, |part| u32::from(n <= part));
+                    join.cross_join_of_parts(&sets, &documents, n, &*task)
+                }
+            };
+            let expected: Vec<SetPair> = best.values().take(max_pairs).copied().collect();
+            prop_assert_eq!(&found.pairs, &expected);
+            prop_assert_eq!(found.n_found, best.len().min(max_pairs + 1) as u64);
+        }
     }
 }

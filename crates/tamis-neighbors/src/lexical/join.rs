@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tamis_core::Task;
 
+use super::found::Found;
 use super::sets::{TokenSets, small};
 use crate::buckets::Buckets;
 use crate::equal::Equals;
@@ -110,68 +111,95 @@ impl SetJoin {
     /// When the minimum is not above 0 and at most 1.
     #[must_use]
     pub fn self_join(&self, sets: &TokenSets, task: &dyn Task) -> SetPairs {
-        let distinct = Distinct::of(sets, 0..sets.len());
-        let mut found = SetPairs { n_represented: distinct.equals.n_represented(), ..SetPairs::default() };
-        // Equal sets reach any minimum.
-        for (a, b) in distinct.equals.pairs() {
-            self.keep(&mut found, SetPair { a, b, similarity: 1.0 });
-        }
-        self.run(&Sides { sets, queries: &distinct, base: &distinct, is_self: true }, found, task)
+        self.among(sets, Found::list(self.max_pairs), task)
     }
 
-    /// Finds all pairs of one of the first `n_queries` texts and one of the others, as [`SetJoin::self_join`].
+    /// Finds all pairs of one of the first `n_queries` texts and one of the others, as [`SetJoin::self_join`]. The sets may be
+    /// made with two owners, the queries' and the others'.
     ///
     /// # Panics
     /// As there.
     #[must_use]
     pub fn cross_join(&self, sets: &TokenSets, n_queries: usize, task: &dyn Task) -> SetPairs {
-        let queries = Distinct::of(sets, 0..n_queries);
-        let base = Distinct::of(sets, n_queries..sets.len());
-        let n_represented = queries.equals.n_represented() + base.equals.n_represented();
-        let sides = Sides { sets, queries: &queries, base: &base, is_self: false };
-        self.run(&sides, SetPairs { n_represented, ..SetPairs::default() }, task)
+        self.between(sets, n_queries, Found::list(self.max_pairs), task)
     }
 
-    fn run(&self, sides: &Sides<'_>, mut found: SetPairs, task: &dyn Task) -> SetPairs {
+    /// Finds all pairs of different documents of which the sets are parts, `documents` saying of which, ascending; each with
+    /// its most similar pair of parts, of equally similar ones the first. Equal parts are listed as equal texts are, each
+    /// document's first one alone.
+    ///
+    /// The pairs are of sets. If there are more pairs of documents than are kept, one more is counted. Time, memory and panics
+    /// as [`SetJoin::self_join`], but for 24 bytes for each pair of parts, of which the best are kept where they would be more
+    /// than twice the pairs of documents.
+    #[must_use]
+    pub fn self_join_of_parts(&self, sets: &TokenSets, documents: &[u32], task: &dyn Task) -> SetPairs {
+        self.among(sets, Found::best(self.max_pairs, documents), task)
+    }
+
+    /// The same for parts of queries, of which there are `n_queries`, and those of others.
+    #[must_use]
+    pub fn cross_join_of_parts(
+        &self,
+        sets: &TokenSets,
+        documents: &[u32],
+        n_queries: usize,
+        task: &dyn Task,
+    ) -> SetPairs {
+        self.between(sets, n_queries, Found::best(self.max_pairs, documents), task)
+    }
+
+    /// Pairs of sets of different documents.
+    fn among(&self, sets: &TokenSets, mut found: Found<'_>, task: &dyn Task) -> SetPairs {
+        let distinct = Distinct::of(sets, 0..sets.len(), found.documents);
+        // Equal sets reach any minimum.
+        for (a, b) in distinct.equals.pairs() {
+            found.keep(SetPair { a, b, similarity: 1.0 });
+        }
+        task.advance((sets.len() - distinct.n_texts()) as u64);
+        self.run(&Sides { sets, probing: &distinct, indexed: &distinct, order: Order::Among }, &mut found, task);
+        found.done(distinct.equals.n_represented())
+    }
+
+    /// Pairs of one of the first sets and one of the others.
+    fn between(&self, sets: &TokenSets, n_queries: usize, mut found: Found<'_>, task: &dyn Task) -> SetPairs {
+        let queries = Distinct::of(sets, 0..n_queries, found.documents);
+        let base = Distinct::of(sets, n_queries..sets.len(), found.documents);
+        task.advance((sets.len() - queries.n_texts() - base.n_texts()) as u64);
+        // Every pair by its larger set, which looks for the smaller one.
+        for sides in [
+            Sides { sets, probing: &queries, indexed: &base, order: Order::Queries },
+            Sides { sets, probing: &base, indexed: &queries, order: Order::Base },
+        ] {
+            self.run(&sides, &mut found, task);
+        }
+        found.done(queries.equals.n_represented() + base.equals.n_represented())
+    }
+
+    fn run(&self, sides: &Sides<'_>, found: &mut Found<'_>, task: &dyn Task) {
         assert!(0.0 < self.min && self.min <= 1.0, "because a smaller minimum would list all pairs of texts");
-        let n_told = sides.queries.equals.groups.iter().map(Vec::len).sum::<usize>();
-        task.advance((sides.sets.len() - n_told) as u64);
-        let Sides { queries, base, .. } = sides;
+        let Sides { probing, indexed, .. } = sides;
         let index = Index::new(self, sides);
         let n_threads = rayon::current_num_threads();
-        let scratch: Vec<_> = (0..n_threads).map(|_| Mutex::new(Scratch::new(base.len()))).collect();
-        let firsts: Vec<usize> = (0..queries.len()).step_by(CHUNK).collect();
+        let scratch: Vec<_> = (0..n_threads).map(|_| Mutex::new(Scratch::new(indexed.len()))).collect();
+        let firsts: Vec<usize> = (0..probing.len()).step_by(CHUNK).collect();
         // A round of one chunk per thread: each may hold as many pairs as there is room for.
         for round in firsts.chunks(n_threads) {
-            let join = Self { max_pairs: self.max_pairs - found.pairs.len(), ..*self };
             let next = AtomicUsize::new(0);
-            let chunks: Vec<_> = round.iter().map(|_| Mutex::new(SetPairs::default())).collect();
+            let chunks: Vec<_> = round.iter().map(|_| Mutex::new(found.more())).collect();
             rayon::broadcast(|thread| {
                 let mut scratch = lock(&scratch[thread.index()]);
                 while let Some((first, chunk)) = round.iter().zip(&chunks).nth(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut chunk = lock(chunk);
-                    let probe = Probe { join: &join, index: &index, sides };
-                    for query in *first..(first + CHUNK).min(queries.len()) {
-                        probe.run(query, &mut scratch, &mut chunk);
-                        task.advance(queries.equals.groups[query].len() as u64);
+                    let probe = Probe { join: self, index: &index, sides };
+                    for set in *first..(first + CHUNK).min(probing.len()) {
+                        probe.run(set, &mut scratch, &mut chunk);
+                        task.advance(probing.equals.groups[set].len() as u64);
                     }
                 }
             });
             for chunk in chunks {
-                let SetPairs { pairs, n_found, .. } = chunk.into_inner().unwrap_or_else(PoisonError::into_inner);
-                found.n_found += n_found;
-                found.pairs.extend(pairs.into_iter().take(self.max_pairs - found.pairs.len()));
+                found.add(chunk.into_inner().unwrap_or_else(PoisonError::into_inner));
             }
-        }
-        found.pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
-        found
-    }
-
-    /// Counts a pair, and adds it if there is room.
-    fn keep(&self, found: &mut SetPairs, pair: SetPair) {
-        found.n_found += 1;
-        if found.pairs.len() < self.max_pairs {
-            found.pairs.push(pair);
         }
     }
 
@@ -190,21 +218,27 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The different sets of some texts, ascending by size and then by their first text; those without tokens left out.
 struct Distinct {
-    /// The texts with each set.
+    /// The texts with each set; of a document the first part alone.
     equals: Equals,
     /// Size of each set.
     sizes: Vec<u32>,
 }
 
 impl Distinct {
-    fn of(sets: &TokenSets, texts: Range<usize>) -> Self {
+    fn of(sets: &TokenSets, texts: Range<usize>, documents: Option<&[u32]>) -> Self {
         let mut texts: Vec<usize> = texts.filter(|text| 0 < sets.size(*text)).collect();
         texts.sort_by_key(|text| sets.size(*text));
-        // A set with a token that no other text has has no equal.
-        let key = |text: usize| Some(sets.shared(text)).filter(|tokens| tokens.len() == sets.size(text));
-        let equals = Equals::new(texts.into_iter().map(|text| (small(text), key(text))));
+        let mut equals = Equals::new(texts.into_iter().map(|text| (small(text), Some(sets.first_equal(text)))));
+        if let Some(documents) = documents {
+            equals.groups.iter_mut().for_each(|group| group.dedup_by_key(|part| documents[*part as usize]));
+        }
         let sizes = equals.firsts().map(|text| small(sets.size(text as usize))).collect();
         Self { equals, sizes }
+    }
+
+    /// Number of texts with these sets.
+    fn n_texts(&self) -> usize {
+        self.equals.groups.iter().map(Vec::len).sum()
     }
 
     /// Number of different sets.
@@ -221,32 +255,42 @@ impl Distinct {
 /// What is compared with what.
 struct Sides<'a> {
     sets: &'a TokenSets,
-    queries: &'a Distinct,
-    base: &'a Distinct,
-    /// Whether queries and base are the same.
-    is_self: bool,
+    /// Sets that look for others which are not larger.
+    probing: &'a Distinct,
+    /// Sets that are looked for.
+    indexed: &'a Distinct,
+    order: Order,
 }
 
-/// The sets whose prefix has a token, for each token.
+/// Which of the sets that are not larger a set looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Those before it: both sides are the same.
+    Among,
+    /// All: those that look are queries.
+    Queries,
+    /// Smaller ones: those that are looked for are queries.
+    Base,
+}
+
+/// The sets whose prefix has a token, for each token. They are found by sets that are not smaller.
 struct Index {
     /// A set, by its place among the distinct ones, and the place of the token in it. Ascending for each token.
     entries: Buckets<(u32, u32)>,
 }
 
 impl Index {
-    fn new(join: &SetJoin, &Sides { sets, base, is_self, .. }: &Sides<'_>) -> Self {
+    fn new(join: &SetJoin, &Sides { sets, indexed, .. }: &Sides<'_>) -> Self {
         let SetJoin { measure, min, .. } = *join;
         let prefix = |set: usize| {
-            let text = base.first(set);
+            let text = indexed.first(set);
             let size = sets.size(text);
-            // In a self-join a set is found by those that are not smaller.
-            let other = if is_self { size } else { measure.least_size(min, size) };
-            SetJoin::prefix(sets.shared(text), size, measure.least_overlap(min, other, size))
+            SetJoin::prefix(sets.shared(text), size, measure.least_overlap(min, size, size))
         };
         let of_set = |set: usize| {
             prefix(set).iter().enumerate().map(move |(place, token)| (*token as usize, (small(set), small(place))))
         };
-        Self { entries: Buckets::new(sets.n_tokens(), || (0..base.len()).flat_map(of_set)) }
+        Self { entries: Buckets::new(sets.n_tokens(), || (0..indexed.len()).flat_map(of_set)) }
     }
 
     /// The entries of a token for the sets `sets`.
@@ -274,7 +318,7 @@ impl Scratch {
     }
 }
 
-/// Compares one set after the other with a base.
+/// Compares one set after the other with those that are not larger.
 struct Probe<'a> {
     join: &'a SetJoin,
     index: &'a Index,
@@ -282,16 +326,17 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Adds the pairs of a query; in a self-join those with sets before it.
-    fn run(&self, query: usize, scratch: &mut Scratch, found: &mut SetPairs) {
-        let Self { join: SetJoin { measure, min, .. }, sides: Sides { sets, base, .. }, .. } = *self;
-        let (min, text) = (*min, self.sides.queries.first(query));
+    /// Adds the pairs of a set with those that it looks for.
+    fn run(&self, probing: usize, scratch: &mut Scratch, found: &mut Found<'_>) {
+        let Self { join: SetJoin { measure, min, .. }, sides: Sides { sets, indexed, .. }, .. } = *self;
+        let (min, text) = (*min, self.sides.probing.first(probing));
         let (tokens, size) = (sets.shared(text), sets.size(text));
         let least_size = measure.least_size(min, size);
-        let first = base.sizes.partition_point(|it| (*it as usize) < least_size);
-        let end = match self.sides.is_self {
-            true => query,
-            false => base.sizes.partition_point(|it| measure.least_size(min, *it as usize) <= size),
+        let first = indexed.sizes.partition_point(|it| (*it as usize) < least_size);
+        let end = match self.sides.order {
+            Order::Among => probing,
+            Order::Queries => indexed.sizes.partition_point(|it| *it as usize <= size),
+            Order::Base => indexed.sizes.partition_point(|it| (*it as usize) < size),
         };
         let range = small(first)..small(end.max(first));
         let prefix = SetJoin::prefix(tokens, size, measure.least_overlap(min, least_size, size));
@@ -304,7 +349,7 @@ impl Probe<'_> {
                 let other = self.tokens_of(at);
                 if scratch.shared[at] == 0 {
                     scratch.touched.push(*set);
-                    scratch.needed[at] = small(measure.least_overlap(min, base.sizes[at] as usize, size));
+                    scratch.needed[at] = small(measure.least_overlap(min, indexed.sizes[at] as usize, size));
                 }
                 // This token, and as many of the others as both have left.
                 let most = scratch.shared[at] as usize + (tokens.len() - i).min(other.len() - *j as usize);
@@ -317,7 +362,7 @@ impl Probe<'_> {
             let is_beaten = std::mem::take(&mut scratch.shared[at]) == BEATEN;
             let needed = scratch.needed[at] as usize;
             if !is_beaten && let Some(overlap) = overlap(tokens, self.tokens_of(at), needed) {
-                self.add(query, at, measure.similarity(overlap, size, base.sizes[at] as usize), found);
+                self.add(probing, at, measure.similarity(overlap, size, indexed.sizes[at] as usize), found);
             }
         }
         scratch.touched = touched;
@@ -325,18 +370,22 @@ impl Probe<'_> {
     }
 
     fn tokens_of(&self, set: usize) -> &[u32] {
-        self.sides.sets.shared(self.sides.base.first(set))
+        self.sides.sets.shared(self.sides.indexed.first(set))
     }
 
     /// Adds the pairs of texts of two sets.
-    fn add(&self, query: usize, set: usize, similarity: f64, found: &mut SetPairs) {
+    fn add(&self, probing: usize, set: usize, similarity: f64, found: &mut Found<'_>) {
         if similarity < self.join.min {
             return;
         }
-        for a in self.sides.queries.equals.listed(query) {
-            for b in self.sides.base.equals.listed(set) {
-                let (a, b) = if self.sides.is_self { (*a.min(b), *a.max(b)) } else { (*a, *b) };
-                self.join.keep(found, SetPair { a, b, similarity });
+        for a in self.sides.probing.equals.listed(probing) {
+            for b in self.sides.indexed.equals.listed(set) {
+                let (a, b) = match self.sides.order {
+                    Order::Among => (*a.min(b), *a.max(b)),
+                    Order::Queries => (*a, *b),
+                    Order::Base => (*b, *a),
+                };
+                found.keep(SetPair { a, b, similarity });
             }
         }
     }

@@ -28,7 +28,10 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
     let bare = "without words to compare";
     let notes = [left_out(all.n_unread, UNREAD), left_out(n_bare, bare)].into_iter().flatten().collect();
     let Hashed { keys, hashes, texts, .. } = all;
-    let sets = TokenSets::new(&hashes);
+    let sets = match &args.against {
+        None => TokenSets::new(&hashes),
+        Some(_) => TokenSets::of_owners(&hashes, |text| u32::from(n_queries <= text)),
+    };
     drop(hashes);
     let measure = if args.kind == PairKind::Jaccard { SetMeasure::Jaccard } else { SetMeasure::Containment };
     let join = SetJoin { measure, min, max_pairs: args.max_pairs };
