@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ImageFacts, SampleId};
+use crate::{Grey, ImageFacts, SampleId};
 
 /// What the samples of a dataset are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +70,12 @@ pub trait ImageSource: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it can no longer be read back.
     fn thumbnail(&self, id: SampleId) -> Result<Option<Vec<u8>>, ContentError>;
+
+    /// A small grey version for verification; `None` where the picture could not be read.
+    ///
+    /// # Errors
+    /// When it can no longer be read back.
+    fn grey(&self, id: SampleId) -> Result<Option<Grey>, ContentError>;
 }
 
 /// Lends the text of samples that were read; answers in any order.

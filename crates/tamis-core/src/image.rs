@@ -74,10 +74,197 @@ pub struct ImageFacts {
     pub format: &'static str,
     /// Perceptual hash by the discrete cosine transform, 64 bits; the first bit is the most significant one.
     pub phash: u64,
+    /// The same hash of the picture in the other seven orientations, in the order of [`Orientation::ALL`].
+    pub turned_phashes: [u64; 7],
     /// Difference hash, 64 bits.
     pub dhash: u64,
     /// What a reader should know, e.g. that only the first frame of an animation was read; `None` for nothing.
     pub note: Option<String>,
+}
+
+impl ImageFacts {
+    /// The hash by the cosine transform in all eight orientations, in the order of [`Orientation::ALL`].
+    #[must_use]
+    pub fn oriented_phashes(&self) -> [u64; 8] {
+        let [a, b, c, d, e, f, g] = self.turned_phashes;
+        [self.phash, a, b, c, d, e, f, g]
+    }
+}
+
+/// A grey picture of 8 bits, small enough to keep for each sample: long side at most 64 pixels, aspect kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grey {
+    /// Columns.
+    pub width: u8,
+    /// Rows.
+    pub height: u8,
+    /// Shape `(height, width)`, row-major; 0 is black.
+    pub values: Vec<u8>,
+}
+
+impl Grey {
+    /// The standard deviation of the values in levels, 0 for a picture of one color.
+    #[must_use]
+    pub fn texture(&self) -> f64 {
+        let n = self.values.len().max(1) as f64;
+        let sum: f64 = self.values.iter().map(|value| f64::from(*value)).sum();
+        let squares: f64 = self.values.iter().map(|value| f64::from(*value).powi(2)).sum();
+        (squares / n - (sum / n).powi(2)).max(0.0).sqrt()
+    }
+}
+
+impl fmt::Debug for Grey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grey").field("width", &self.width).field("height", &self.height).finish_non_exhaustive()
+    }
+}
+
+/// How a picture was turned: the eight ways in which a square covers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Orientation {
+    /// As it was.
+    Upright,
+    /// Left and right exchanged.
+    Mirrored,
+    /// Top and bottom exchanged.
+    Flipped,
+    /// Rotated by 180 degrees.
+    Rotated180,
+    /// Rows and columns exchanged.
+    Transposed,
+    /// Rotated by 90 degrees, counterclockwise.
+    Rotated90,
+    /// Rotated by 270 degrees, counterclockwise.
+    Rotated270,
+    /// Rows and columns exchanged, and then rotated by 180 degrees.
+    Transversed,
+}
+
+impl Orientation {
+    /// All orientations. The number of one has a bit for exchanged columns (1), rows (2), and axes (4).
+    pub const ALL: [Self; 8] = [
+        Self::Upright,
+        Self::Mirrored,
+        Self::Flipped,
+        Self::Rotated180,
+        Self::Transposed,
+        Self::Rotated90,
+        Self::Rotated270,
+        Self::Transversed,
+    ];
+
+    /// Name in artifacts.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Upright => "upright",
+            Self::Mirrored => "mirrored",
+            Self::Flipped => "flipped",
+            Self::Rotated180 => "rotated-180",
+            Self::Transposed => "transposed",
+            Self::Rotated90 => "rotated-90",
+            Self::Rotated270 => "rotated-270",
+            Self::Transversed => "transversed",
+        }
+    }
+
+    /// What was done to the picture, for people; empty where nothing was.
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Upright => "",
+            Self::Mirrored => "mirrored",
+            Self::Flipped => "upside down and mirrored",
+            Self::Rotated180 => "rotated by 180 degrees",
+            Self::Transposed => "rotated by 90 degrees and mirrored",
+            Self::Rotated90 => "rotated by 90 degrees to the left",
+            Self::Rotated270 => "rotated by 90 degrees to the right",
+            Self::Transversed => "rotated by 270 degrees and mirrored",
+        }
+    }
+
+    /// The orientation that undoes this one.
+    #[must_use]
+    pub fn inverse(self) -> Self {
+        match self {
+            Self::Rotated90 => Self::Rotated270,
+            Self::Rotated270 => Self::Rotated90,
+            other => other,
+        }
+    }
+
+    /// Whether rows and columns are exchanged, then whether columns and rows of the original run backwards.
+    #[must_use]
+    pub fn parts(self) -> (bool, bool, bool) {
+        let number = self as u8;
+        (number & 4 != 0, number & 1 != 0, number & 2 != 0)
+    }
+
+    /// The place of the original that the turned picture shows at `(x, y)`; places run from 0 to `end` in both.
+    #[must_use]
+    pub fn source(self, (x, y): (f32, f32), end: f32) -> (f32, f32) {
+        let (is_swapped, is_mirrored, is_flipped) = self.parts();
+        let (x, y) = if is_swapped { (y, x) } else { (x, y) };
+        (if is_mirrored { end - x } else { x }, if is_flipped { end - y } else { y })
+    }
+}
+
+/// Fractions of a picture's width or height, each 0 or above.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Margins {
+    /// Of the width.
+    pub left: f32,
+    /// Of the height.
+    pub top: f32,
+    /// Of the width.
+    pub right: f32,
+    /// Of the height.
+    pub bottom: f32,
+}
+
+impl Margins {
+    /// The widest of the four.
+    #[must_use]
+    pub fn widest(&self) -> f32 {
+        self.left.max(self.top).max(self.right).max(self.bottom)
+    }
+}
+
+/// What one of two pictures shows and the other one does not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crop {
+    /// Margins of the first picture, as it stands, that the second one lacks.
+    pub first: Margins,
+    /// Margins of the second picture, as it stands, that the first one lacks.
+    pub second: Margins,
+}
+
+/// How the second of two pictures lies in the first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alignment {
+    /// What turns the first picture into the second.
+    pub orientation: Orientation,
+    /// What is cut off; `None` where both show the same.
+    pub crop: Option<Crop>,
+}
+
+impl Alignment {
+    /// How the first of the two pictures lies in the second.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        let crop = self.crop.map(|Crop { first, second }| Crop { first: second, second: first });
+        Self { orientation: self.orientation.inverse(), crop }
+    }
+
+    /// What was done to the first picture, for people, e.g. `mirrored, cropped by up to 5 %`; empty where nothing was.
+    #[must_use]
+    pub fn phrase(&self) -> String {
+        let turned = self.orientation.phrase();
+        let Some(Crop { first, second }) = self.crop else { return turned.to_owned() };
+        let (verb, margins) = if second.widest() <= first.widest() { ("cropped", first) } else { ("widened", second) };
+        let separator = if turned.is_empty() { "" } else { ", " };
+        format!("{turned}{separator}{verb} by up to {:.0} %", 100.0 * margins.widest())
+    }
 }
 
 /// Red, green and blue of 8 bits each, row by row from the top left.
@@ -153,4 +340,33 @@ pub struct InputSpec {
     pub fit: Fit,
     /// How pixels are averaged.
     pub filter: Filter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orientation_and_its_inverse_are_the_picture() {
+        for (number, it) in Orientation::ALL.into_iter().enumerate() {
+            assert_eq!(it as usize, number);
+            assert_eq!(it.inverse().source(it.source((0.2, 0.3), 1.0), 1.0), (0.2, 0.3), "{it:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_of_one_color_has_no_texture() {
+        assert_eq!(Grey { width: 2, height: 2, values: vec![7; 4] }.texture(), 0.0);
+        assert_eq!(Grey { width: 2, height: 1, values: vec![5, 9] }.texture(), 2.0);
+    }
+
+    #[test]
+    fn alignments_say_what_was_done() {
+        let margins = Margins { left: 0.05, ..Margins::default() };
+        let crop = Some(Crop { first: margins, second: Margins::default() });
+        let phrase = |orientation, crop| Alignment { orientation, crop }.phrase();
+        assert_eq!(phrase(Orientation::Mirrored, crop), "mirrored, cropped by up to 5 %");
+        assert_eq!(phrase(Orientation::Upright, crop), "cropped by up to 5 %");
+        assert_eq!(phrase(Orientation::Upright, None), "");
+    }
 }

@@ -44,7 +44,7 @@ pub use dataset::{
 };
 pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
-pub use image::{ColorMode, Filter, Fit, ImageFacts, InputSpec, Pixels};
+pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, InputSpec, Margins, Orientation, Pixels};
 pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet, Star};
 pub use progress::{NoProgress, Progress, Task};
 pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, with_causes};

@@ -58,7 +58,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tamis_core::{ColorMode, Digest, ImageFacts, InputSpec, Pixels};
+use tamis_core::{ColorMode, Digest, Grey, ImageFacts, InputSpec, Pixels};
 
 use flat::{Channels, Flat};
 use hash::Hasher;
@@ -96,23 +96,6 @@ pub struct Decoded {
 impl fmt::Debug for Decoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoded").field("facts", &self.facts).field("pixels", &self.pixels).finish_non_exhaustive()
-    }
-}
-
-/// A grey picture of 8 bits, long side at most 64 pixels, aspect kept.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Grey {
-    /// Columns.
-    pub width: u8,
-    /// Rows.
-    pub height: u8,
-    /// Shape `(height, width)`, row-major; 0 is black.
-    pub values: Vec<u8>,
-}
-
-impl fmt::Debug for Grey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grey").field("width", &self.width).field("height", &self.height).finish_non_exhaustive()
     }
 }
 
@@ -264,6 +247,7 @@ fn derive(
             mode: source.mode,
             format: source.format,
             phash: hashes.phash,
+            turned_phashes: hashes.turned,
             dhash: hashes.dhash,
             note: source.note,
         },

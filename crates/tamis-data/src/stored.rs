@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tamis_core::{ContentError, Digest, ImageFacts, ImageSource, SampleId, TextSource};
+use tamis_core::{ContentError, Digest, Grey, ImageFacts, ImageSource, SampleId, TextSource};
 
 use crate::store::Table;
 
@@ -47,20 +47,23 @@ pub struct StoredImages {
     records: Records,
     facts: Vec<Option<ImageFacts>>,
     thumbnail: fn(&[u8]) -> Option<Vec<u8>>,
+    grey: fn(&[u8]) -> Option<Grey>,
 }
 
 impl StoredImages {
     /// Lends the records of `table`; `contents` and `facts` have one entry per sample, `None` for one that is no picture.
     ///
-    /// `thumbnail` takes the file of the thumbnail out of a record; `None` where it cannot be a record of a picture.
+    /// `thumbnail` takes the file of the thumbnail out of a record, `grey` the grey picture; `None` where it cannot be a record
+    /// of a picture.
     #[must_use]
     pub fn new(
         table: Table,
         contents: Vec<Option<Digest>>,
         facts: Vec<Option<ImageFacts>>,
         thumbnail: fn(&[u8]) -> Option<Vec<u8>>,
+        grey: fn(&[u8]) -> Option<Grey>,
     ) -> Self {
-        Self { records: Records { table, contents }, facts, thumbnail }
+        Self { records: Records { table, contents }, facts, thumbnail, grey }
     }
 }
 
@@ -72,6 +75,11 @@ impl ImageSource for StoredImages {
     fn thumbnail(&self, id: SampleId) -> Result<Option<Vec<u8>>, ContentError> {
         let Some(record) = self.records.get(id, usize::MAX)? else { return Ok(None) };
         (self.thumbnail)(&record).map(Some).ok_or_else(|| invalid(id, "the record holds no thumbnail"))
+    }
+
+    fn grey(&self, id: SampleId) -> Result<Option<Grey>, ContentError> {
+        let Some(record) = self.records.get(id, usize::MAX)? else { return Ok(None) };
+        (self.grey)(&record).map(Some).ok_or_else(|| invalid(id, "the record holds no grey picture"))
     }
 }
 
@@ -165,14 +173,28 @@ mod tests {
     fn thumbnails_come_out_of_records() {
         let (table, contents) = table(&[b"Tthumb", b"?"]);
         let contents = [Some(contents[0]), None, Some(contents[1])];
-        let facts =
-            ImageFacts { width: 3, height: 2, mode: ColorMode::Rgb, format: "png", phash: 0, dhash: 0, note: None };
+        let facts = ImageFacts {
+            width: 3,
+            height: 2,
+            mode: ColorMode::Rgb,
+            format: "png",
+            phash: 0,
+            turned_phashes: [0; 7],
+            dhash: 0,
+            note: None,
+        };
         let thumbnail = |record: &[u8]| record.strip_prefix(b"T").map(<[u8]>::to_vec);
-        let images = StoredImages::new(table, contents.to_vec(), vec![Some(facts), None, None], thumbnail);
+        let grey =
+            |record: &[u8]| record.strip_prefix(b"T").map(|it| Grey { width: 5, height: 1, values: it.to_vec() });
+        let images = StoredImages::new(table, contents.to_vec(), vec![Some(facts), None, None], thumbnail, grey);
         assert_eq!(images.thumbnail(SampleId(0)).unwrap().unwrap(), b"thumb");
         assert_eq!(images.thumbnail(SampleId(1)).unwrap(), None);
         let error = images.thumbnail(SampleId(2)).unwrap_err();
         assert_eq!(error.source.to_string(), "the record holds no thumbnail");
+        assert_eq!(images.grey(SampleId(0)).unwrap().unwrap().values, b"thumb");
+        assert_eq!(images.grey(SampleId(1)).unwrap(), None);
+        let error = images.grey(SampleId(2)).unwrap_err();
+        assert_eq!(error.source.to_string(), "the record holds no grey picture");
         assert_eq!(images.facts(SampleId(0)).unwrap().width, 3);
         assert!(images.facts(SampleId(1)).is_none() && images.facts(SampleId(9)).is_none());
     }

@@ -76,7 +76,10 @@ impl HammingJoin {
             let chunks = round.par_iter().map(|start| {
                 let mut chunk = HashPairs::default();
                 for i in *start..(start + CHUNK).min(firsts.len()) {
-                    index.near(&firsts, i, self.radius, |j| {
+                    index.near(&firsts, firsts[i], self.radius, |j| {
+                        if j <= i {
+                            return;
+                        }
                         let distance = (firsts[i] ^ firsts[j]).count_ones();
                         for a in equals.listed(i) {
                             for b in equals.listed(j) {
@@ -94,6 +97,46 @@ impl HammingJoin {
             }
         }
         found.pairs.sort_unstable();
+        found
+    }
+
+    /// Finds all pairs of a query with a hash of `base` where one of the query's hashes, those of a picture in all
+    /// orientations, is near; `None` stands for what has none. `a` is the place of the query, `b` that of the base, and the
+    /// distance is the least of the eight.
+    ///
+    /// Time: as [`HammingJoin::self_join`] for eight hashes each. Memory: 20 bytes a hash of the base, the pairs, and for each
+    /// thread as many again as there is room for. Equal hashes are not joined as one: leave equal pictures out before.
+    #[must_use]
+    pub fn oriented_join(&self, queries: &[Option<[u64; 8]>], base: &[Option<u64>], task: &dyn Task) -> HashPairs {
+        let places: Vec<u32> = (0..).zip(base).filter_map(|(place, hash)| hash.map(|_| place)).collect();
+        let hashes: Vec<u64> = base.iter().copied().flatten().collect();
+        let index = Index::new(&hashes, self.radius);
+        let mut found = HashPairs::default();
+        let starts: Vec<usize> = (0..queries.len()).step_by(CHUNK).collect();
+        for round in starts.chunks(rayon::current_num_threads()) {
+            let join = Self { max_pairs: self.max_pairs - found.pairs.len(), ..*self };
+            let chunks = round.par_iter().map(|start| {
+                let (mut chunk, mut near) = (HashPairs::default(), Vec::new());
+                for (a, query) in (0..).zip(queries).skip(*start).take(CHUNK) {
+                    near.clear();
+                    for hash in query.iter().flatten() {
+                        index.near(&hashes, *hash, self.radius, |j| {
+                            near.push((places[j], (hash ^ hashes[j]).count_ones()))
+                        });
+                    }
+                    near.sort_unstable();
+                    near.dedup_by_key(|(b, _)| *b);
+                    near.iter()
+                        .for_each(|(b, distance)| join.keep(&mut chunk, HashPair { a, b: *b, distance: *distance }));
+                    task.advance(1);
+                }
+                chunk
+            });
+            for HashPairs { pairs, n_found, .. } in chunks.collect::<Vec<_>>() {
+                found.n_found += n_found;
+                found.pairs.extend(pairs.into_iter().take(self.max_pairs - found.pairs.len()));
+            }
+        }
         found
     }
 
@@ -145,23 +188,22 @@ impl Index {
         Self::Parts(radii.into_iter().map(|(number, radius)| Part::new(hashes, number, radius)).collect())
     }
 
-    /// Gives the hashes behind `i` that differ from it in at most `radius` bits.
-    fn near(&self, hashes: &[u64], i: usize, radius: u32, mut give: impl FnMut(usize)) {
-        let is_near = |j: usize| (hashes[i] ^ hashes[j]).count_ones() <= radius;
+    /// Gives the places of the hashes that differ from `hash` in at most `radius` bits, each once.
+    fn near(&self, hashes: &[u64], hash: u64, radius: u32, mut give: impl FnMut(usize)) {
+        let is_near = |j: usize| (hash ^ hashes[j]).count_ones() <= radius;
         let Self::Parts(parts) = self else {
-            return (i + 1..hashes.len()).filter(|j| is_near(*j)).for_each(give);
+            return (0..hashes.len()).filter(|j| is_near(*j)).for_each(give);
         };
         for (number, it) in parts.iter().enumerate() {
             for mask in &it.masks {
-                for j in it.by_value.of(usize::from(part(hashes[i], number) ^ mask)) {
+                for j in it.by_value.of(usize::from(part(hash, number) ^ mask)) {
                     let j = *j as usize;
                     // A pair that an earlier part gives was found there.
                     let is_new = || {
-                        let differ =
-                            |earlier: usize| (part(hashes[i], earlier) ^ part(hashes[j], earlier)).count_ones();
+                        let differ = |earlier: usize| (part(hash, earlier) ^ part(hashes[j], earlier)).count_ones();
                         (0..number).all(|earlier| parts[earlier].radius < differ(earlier))
                     };
-                    if i < j && is_near(j) && is_new() {
+                    if is_near(j) && is_new() {
                         give(j);
                     }
                 }

@@ -12,7 +12,8 @@
 //!   [`self_join_of_copies`] and [`cross_join_of_copies`] count pairs of rows that stand for many equal ones.
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
-//! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits.
+//! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits, also of pictures in eight orientations.
+//! - [`verify`]: whether one picture is a copy of the other, and what was done to it.
 //! - [`Words::longest_common_run`]: what two texts literally have in common.
 //! - [`Equals`]: rows that are the same, which are compared with others once.
 //! - [`SetJoin`]: all pairs of texts that share enough words or characters, by [`TokenSets`] of [`Shingle`]s.
@@ -42,6 +43,8 @@ mod equal;
 mod hamming;
 
 mod lexical;
+
+pub mod verify;
 
 pub use common_run::{CommonRun, Words};
 pub use dot::{canonical_dot, proposal_margin};

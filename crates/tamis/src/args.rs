@@ -155,6 +155,8 @@ pub(crate) enum PairKind {
     Containment,
     /// Bits in which perceptual hashes of images differ.
     Hamming,
+    /// Pixels in common of two images, however the one was turned, cropped or scaled.
+    Copy,
 }
 
 impl PairKind {
@@ -165,6 +167,7 @@ impl PairKind {
             Self::Jaccard => "jaccard",
             Self::Containment => "containment",
             Self::Hamming => "hamming",
+            Self::Copy => "copy",
         }
     }
 }
@@ -177,8 +180,8 @@ pub(crate) struct PairsArgs {
     /// What makes two samples alike.
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: PairKind,
-    /// Smallest similarity that is listed; for hamming, the share of bits that agree.
-    #[arg(long, value_name = "SIMILARITY", allow_negative_numbers = true, required_unless_present = "radius")]
+    /// Smallest similarity that is listed; for hamming, the share of bits that agree. [default: for copy the calibrated one]
+    #[arg(long, value_name = "SIMILARITY", allow_negative_numbers = true)]
     pub(crate) min: Option<f64>,
     /// Most bits that may differ, of 64, for hamming.
     #[arg(long, value_name = "BITS", conflicts_with = "min", value_parser = clap::value_parser!(u32).range(0..=64))]

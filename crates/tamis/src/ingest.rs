@@ -14,7 +14,7 @@ use ndarray::Array2;
 use tamis_core::{
     Contents, Dataset, DegenerateRow, Digest, Embeddings, Fingerprints, ImageFacts, Modality, Pixels, Progress, Task,
 };
-use tamis_data::image::{ImageRecord, thumbnail_of};
+use tamis_data::image::{ImageRecord, grey_of, thumbnail_of};
 use tamis_data::store::codec::{bytes_to_f32s, f32s_to_bytes};
 use tamis_data::store::{Producer, Store, StoreError, Table};
 use tamis_data::{Images, ReadContent, ReadError, Reader, StoredImages, StoredTexts, Window};
@@ -23,7 +23,7 @@ use tamis_embed::EmbedError;
 use crate::model::Model;
 
 /// Raised when a decode gives something else than before, so that records of an older version are not taken up.
-const RECORD_VERSION: &str = "2";
+const RECORD_VERSION: &str = "3";
 
 /// How much is read, embedded and committed at once: what a crash may cost. No result depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -395,7 +395,9 @@ impl<'a> Pass<'a> {
         };
         let stored = match self.modality {
             Modality::Text => Stored::Texts(StoredTexts::new(self.records, self.contents)),
-            Modality::Image => Stored::Images(StoredImages::new(self.records, self.contents, self.facts, thumbnail_of)),
+            Modality::Image => {
+                Stored::Images(StoredImages::new(self.records, self.contents, self.facts, thumbnail_of, grey_of))
+            }
         };
         Ok(Ingested {
             dataset,

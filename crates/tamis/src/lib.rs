@@ -13,6 +13,8 @@ pub mod audit;
 
 pub mod config;
 
+pub mod copies;
+
 pub mod ingest;
 
 mod joins;

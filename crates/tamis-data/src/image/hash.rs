@@ -8,6 +8,8 @@
 
 use std::f64::consts::PI;
 
+use tamis_core::Orientation;
+
 use super::machine::{self, LANES, Machine, Pass, Weights};
 
 /// Fraction bits of a coefficient (Pillow: `32 - 8 - 2`).
@@ -32,6 +34,9 @@ pub(super) struct Hashes {
     /// By the discrete cosine transform: 32 x 32, unnormalized DCT-II along rows and columns, the 8 x 8 lowest frequencies,
     /// and a bit for each that is greater than the median of the 64.
     pub(super) phash: u64,
+    /// The same in the other orientations: a mirrored picture has the frequencies of the picture, those of odd number along
+    /// its rows with the other sign, and an exchange of axes exchanges frequencies.
+    pub(super) turned: [u64; 7],
     /// By differences: 9 columns x 8 rows, and a bit for each pixel that is greater than its left neighbor.
     pub(super) dhash: u64,
 }
@@ -72,14 +77,13 @@ impl Hasher {
             machine::run(Columns { values, width, kernels, wide: &mut self.wide, out: &mut out });
             out
         };
-        Hashes {
-            phash: phash(&column(wide, TRANSFORM_SIDE, &self.down[0])),
-            dhash: dhash(&column(narrow, HASH_SIDE + 1, &self.down[1])),
-        }
+        let [phash, turned @ ..] = phashes(&column(wide, TRANSFORM_SIDE, &self.down[0]));
+        Hashes { phash, turned, dhash: dhash(&column(narrow, HASH_SIDE + 1, &self.down[1])) }
     }
 }
 
-fn phash(small: &[u8]) -> u64 {
+/// Hashes of a picture in all orientations.
+fn phashes(small: &[u8]) -> [u64; 8] {
     let waves = waves();
     // Frequencies along a row, then along the columns.
     let mut block = [[0.0; HASH_SIDE]; HASH_SIDE];
@@ -93,8 +97,21 @@ fn phash(small: &[u8]) -> u64 {
         }
     }
     // The unnormalized transform has a factor 2 in each direction.
-    let values: Vec<i64> = block.as_flattened().iter().map(|sum| (4.0 * sum * STEPS).round() as i64).collect();
-    let mut sorted = values.clone();
+    let block = block.map(|row| row.map(|sum| (4.0 * sum * STEPS).round() as i64));
+    Orientation::ALL.map(|it| phash(&block, it))
+}
+
+/// The hash of a picture that is turned, from the frequencies of the picture as it is.
+fn phash(block: &[[i64; HASH_SIDE]; HASH_SIDE], orientation: Orientation) -> u64 {
+    let (is_swapped, is_mirrored, is_flipped) = orientation.parts();
+    let mut values = [0; HASH_SIDE * HASH_SIDE];
+    for (place, value) in values.iter_mut().enumerate() {
+        let (v, u) = (place / HASH_SIDE, place % HASH_SIDE);
+        let (v, u) = if is_swapped { (u, v) } else { (v, u) };
+        let is_negative = (is_mirrored && u % 2 == 1) != (is_flipped && v % 2 == 1);
+        *value = if is_negative { -block[v][u] } else { block[v][u] };
+    }
+    let mut sorted = values;
     sorted.sort_unstable();
     let doubled_median = sorted[31] + sorted[32];
     bits(values.iter().map(|value| 2 * value > doubled_median))
@@ -346,9 +363,24 @@ mod tests {
     fn flat_pictures_have_only_a_mean() {
         for value in [1, 77, 255] {
             let flat = vec![value; 200 * 3];
-            assert_eq!(Hasher::default().hashes(&flat, 200, 3), Hashes { phash: 1 << 63, dhash: 0 }, "value {value}");
+            let expected = Hashes { phash: 1 << 63, turned: [1 << 63; 7], dhash: 0 };
+            assert_eq!(Hasher::default().hashes(&flat, 200, 3), expected, "value {value}");
         }
-        assert_eq!(Hasher::default().hashes(&[0], 1, 1), Hashes { phash: 0, dhash: 0 });
+        assert_eq!(Hasher::default().hashes(&[0], 1, 1), Hashes { phash: 0, turned: [0; 7], dhash: 0 });
+    }
+
+    #[test]
+    fn hashes_of_other_orientations_are_those_of_turned_pictures() {
+        let small: Vec<u8> = noise(32 * 32).iter().take(32 * 32).map(|it| *it as u8).collect();
+        let hashes = phashes(&small);
+        for (orientation, hash) in Orientation::ALL.into_iter().zip(hashes) {
+            let turned = |place: usize| {
+                let (x, y) = orientation.source(((place % 32) as f32, (place / 32) as f32), 31.0);
+                small[y as usize * 32 + x as usize]
+            };
+            let turned: Vec<u8> = (0..small.len()).map(turned).collect();
+            assert_eq!(phashes(&turned)[0], hash, "{orientation:?}");
+        }
     }
 
     #[test]
@@ -439,6 +471,6 @@ mod tests {
     #[test]
     fn very_long_rows_do_not_overflow() {
         let white = Hasher::default().hashes(&vec![255; 60_000], 60_000, 1);
-        assert_eq!(white, Hashes { phash: 1 << 63, dhash: 0 });
+        assert_eq!((white.phash, white.dhash), (1 << 63, 0));
     }
 }

@@ -1,16 +1,16 @@
 //! How a decoded picture is kept in a store.
 //!
 //! One record, little endian: version (1 byte) · width, height (4 + 4) · code of the mode, code of the format (1 + 1) ·
-//! phash, dhash (8 + 8) · hash of the pixels (32) · length and UTF-8 of the note (4 + n; length 0 for none) · width and height
+//! phash, the same in seven orientations, dhash (8 + 56 + 8) · hash of the pixels (32) · length and UTF-8 of the note (4 + n; length 0 for none) · width and height
 //! of the grey picture and its values (1 + 1 + w h) · length and bytes of the thumbnail (4 + n). Nothing follows.
 
-use tamis_core::{ColorMode, Digest, ImageFacts};
+use tamis_core::{ColorMode, Digest, Grey, ImageFacts};
 
-use super::{Decoded, Grey, RAW};
+use super::{Decoded, RAW};
 use crate::image::Kind;
 
 /// Version of the layout; the first byte of a record.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a record holds apart from pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +27,14 @@ impl Decoded {
     pub fn to_record(&self) -> Vec<u8> {
         let facts = &self.facts;
         let note = facts.note.as_deref().unwrap_or_default();
-        let mut out = Vec::with_capacity(72 + note.len() + self.grey.values.len() + self.thumbnail.len());
+        let mut out = Vec::with_capacity(128 + note.len() + self.grey.values.len() + self.thumbnail.len());
         out.push(VERSION);
         out.extend(facts.width.to_le_bytes());
         out.extend(facts.height.to_le_bytes());
         out.push(super::code(facts.mode));
         out.push(format_code(facts.format));
         out.extend(facts.phash.to_le_bytes());
+        out.extend(facts.turned_phashes.iter().flat_map(|hash| hash.to_le_bytes()));
         out.extend(facts.dhash.to_le_bytes());
         out.extend(self.pixels.0);
         put(&mut out, note.as_bytes());
@@ -103,14 +104,19 @@ impl<'a> Parts<'a> {
         let [mode, format] = take(&mut rest)?;
         let mode = *ColorMode::ALL.get(usize::from(mode))?;
         let format = formats().nth(usize::from(format))?;
-        let (phash, dhash) = (u64::from_le_bytes(take(&mut rest)?), u64::from_le_bytes(take(&mut rest)?));
+        let phash = u64::from_le_bytes(take(&mut rest)?);
+        let mut turned_phashes = [0; 7];
+        for hash in &mut turned_phashes {
+            *hash = u64::from_le_bytes(take(&mut rest)?);
+        }
+        let dhash = u64::from_le_bytes(take(&mut rest)?);
         let pixels = Digest(take(&mut rest)?);
         let note = std::str::from_utf8(block(&mut rest)?).ok()?;
         let note = (!note.is_empty()).then(|| note.to_owned());
         let [grey_width, grey_height] = take(&mut rest)?;
         let values = slice(&mut rest, usize::from(grey_width) * usize::from(grey_height))?;
         let thumbnail = block(&mut rest)?;
-        let facts = ImageFacts { width, height, mode, format, phash, dhash, note };
+        let facts = ImageFacts { width, height, mode, format, phash, turned_phashes, dhash, note };
         rest.is_empty().then_some(Self { facts, pixels, grey: (grey_width, grey_height, values), thumbnail })
     }
 }
@@ -145,6 +151,7 @@ mod tests {
                 mode: ColorMode::Rgba16,
                 format: "gif",
                 phash: 1 << 63 | 5,
+                turned_phashes: [1, 2, 3, 4, 5, 6, u64::MAX],
                 dhash: 77,
                 note: Some("the first of 3 frames".to_owned()),
             },

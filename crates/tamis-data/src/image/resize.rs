@@ -6,9 +6,8 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
-use tamis_core::{Filter, Fit, InputSpec, Pixels};
+use tamis_core::{Filter, Fit, Grey, InputSpec, Pixels};
 
-use super::Grey;
 #[cfg(target_arch = "x86_64")]
 use super::across::{Across, Plan};
 use super::encode;

@@ -5,12 +5,16 @@ use std::io::{BufWriter, Write};
 use anyhow::Context as _;
 use serde_json::json;
 use tamis::config;
+use tamis::copies::images::ImageCopyOptions;
+use tamis_core::{Alignment, Margins};
 use tamis_data::atomic::Commits;
 
 use super::set_threads;
 use crate::args::{PairKind, PairsArgs};
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 use crate::progress::Bars;
+
+mod copies;
 
 mod hashes;
 
@@ -35,6 +39,10 @@ struct Joined {
     /// The longest run of words that stands in both, for each pair: how many, and as the first text has it. Empty where it
     /// was not asked for.
     runs: Vec<Option<(usize, String)>>,
+    /// How the second lies in the first, for each pair. Empty where that is not known.
+    alignments: Vec<Alignment>,
+    /// Whether there may be more pairs than were counted.
+    is_least: bool,
     /// What else is to be known.
     notes: Vec<String>,
 }
@@ -59,6 +67,7 @@ pub(crate) fn run(args: &PairsArgs) -> anyhow::Result<ExitStatus> {
         PairKind::Cosine => vectors::join(args, min, &bars)?,
         PairKind::Jaccard | PairKind::Containment => texts::join(args, min, &file, &bars)?,
         PairKind::Hamming => hashes::join(args, min, &file, &bars)?,
+        PairKind::Copy => copies::join(args, min, &file, &bars)?,
     };
     match &args.out {
         None => print(args, &joined, &mut BufWriter::new(std::io::stdout().lock()))?,
@@ -77,11 +86,15 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
     let min = match (args.min, args.radius) {
         (Some(min), _) => min,
         (None, Some(radius)) if args.kind == PairKind::Hamming => 1.0 - f64::from(radius) / 64.0,
-        (None, _) => return Err(Usage(format!("--radius is for --kind hamming; {} wants --min", args.kind.id()))),
+        (None, _) if args.kind == PairKind::Copy => f64::from(ImageCopyOptions::default().min_score),
+        (None, None) => return Err(Usage(format!("--kind {} wants --min", args.kind.id()))),
+        (None, Some(_)) => {
+            return Err(Usage(format!("--radius is for --kind hamming; {} wants --min", args.kind.id())));
+        }
     };
     let (is_within, range) = match args.kind {
         PairKind::Cosine => ((-1.0..=1.0).contains(&min), "from -1 to 1"),
-        PairKind::Hamming => ((0.0..=1.0).contains(&min), "from 0 to 1"),
+        PairKind::Hamming | PairKind::Copy => ((0.0..=1.0).contains(&min), "from 0 to 1"),
         PairKind::Jaccard | PairKind::Containment => (0.0 < min && min <= 1.0, "above 0 and at most 1"),
     };
     if !is_within {
@@ -94,9 +107,9 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         ("--shingle", args.shingle.is_some(), is_of_texts),
         ("--hash", args.hash.is_some(), args.kind == PairKind::Hamming),
         ("--radius", args.radius.is_some(), args.kind == PairKind::Hamming),
-        ("--against", args.against.is_some(), args.kind != PairKind::Hamming),
-        ("--model", args.read.model.is_some(), false),
-        ("--device", args.read.device.is_some(), false),
+        ("--against", args.against.is_some(), !matches!(args.kind, PairKind::Hamming | PairKind::Copy)),
+        ("--model", args.read.model.is_some(), args.kind == PairKind::Copy),
+        ("--device", args.read.device.is_some(), args.kind == PairKind::Copy),
     ] {
         if is_given && !is_meant {
             return Err(Usage(format!("{flag} is not for `tamis pairs --kind {}`", args.kind.id())));
@@ -114,15 +127,25 @@ fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Res
     for (place, (a, b, similarity)) in joined.pairs.iter().enumerate() {
         let (a, b) = (&joined.keys[*a as usize], &joined.keys[*b as usize]);
         let run = joined.runs.get(place).map(Option::as_ref);
+        let alignment = joined.alignments.get(place);
         if args.format == "jsonl" || args.out.is_some() {
             let mut line = json!({"a_key": a, "b_key": b, "kind": args.kind.id(), "similarity": similarity});
             if let Some(run) = run {
                 line["run"] = run.map_or(json!(null), |(n_words, text)| json!({"words": n_words, "text": text}));
             }
+            if let Some(Alignment { orientation, crop }) = alignment {
+                line["orientation"] = json!(orientation.id());
+                let margins =
+                    |it: Margins| json!({"left": it.left, "top": it.top, "right": it.right, "bottom": it.bottom});
+                line["crop"] = crop.map_or(json!(null), |it| json!({"a": margins(it.first), "b": margins(it.second)}));
+            }
             writeln!(out, "{line}")?;
         } else {
             let [a, b] = [a, b].map(|key| tamis_report::visible(key));
             write!(out, "{similarity:.4}\t{a}\t{b}")?;
+            if let Some(alignment) = alignment {
+                write!(out, "\t{}", alignment.phrase())?;
+            }
             match run {
                 None => writeln!(out)?,
                 Some(None) => writeln!(out, "\t0 words\t")?,
@@ -156,10 +179,12 @@ fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
         (PairKind::Cosine, _) => format!("cosine at least {min}"),
         (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash()),
         (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash()),
+        (PairKind::Copy, _) => format!("pixels in common alike by at least {min:.4}"),
         (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle()),
     };
     let noun = if *n_found == 1 { "pair" } else { "pairs" };
-    let mut text = format!("{n_found} {noun} of {} samples, {what}\n", keys.len());
+    let least = if joined.is_least { "at least " } else { "" };
+    let mut text = format!("{least}{n_found} {noun} of {} samples, {what}\n", keys.len());
     for note in notes {
         text.push_str(&format!("{note}\n"));
     }

@@ -1,0 +1,5 @@
+//! Evidence that two samples that something took for alike are copies: what a join proposes is compared as it is.
+
+mod image;
+
+pub use image::{ImageCopy, ImagePrint, MIN_TEXTURE};

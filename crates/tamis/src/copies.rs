@@ -1,0 +1,3 @@
+//! Copies: what joins propose is compared as it is, and only what agrees counts.
+
+pub mod images;
