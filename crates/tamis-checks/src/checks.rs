@@ -1,8 +1,11 @@
 //! The table of all checks, and how their options are read.
 
 use serde::de::DeserializeOwned;
-use tamis_core::{Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, PairSet, SampleId, SplitId, Value};
+use tamis_core::{
+    Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, Pair, PairSet, SampleId, Shared, SplitId, Value,
+};
 
+mod benchmark_contamination;
 mod conflicting_labels;
 mod empty_text;
 mod exact_duplicate;
@@ -38,6 +41,7 @@ pub static CHECKS: &[&CheckDef] = &[
     &near_duplicate::DEF,
     &conflicting_labels::DEF,
     &split_leak::DEF,
+    &benchmark_contamination::DEF,
     &label_error::DEF,
     &outlier::DEF,
     &empty_text::DEF,
@@ -50,7 +54,7 @@ fn options<T: DeserializeOwned>(check: &'static str, table: toml::Table) -> Resu
 }
 
 /// Refuses a cosine outside of `(0, 1]`.
-fn check_cosine(check: &'static str, value: Option<f32>) -> Result<(), BadOption> {
+pub(crate) fn check_cosine(check: &'static str, value: Option<f32>) -> Result<(), BadOption> {
     match value {
         Some(value) if !(0.0 < value && value <= 1.0) => {
             let reason = format!("min_cosine is {value}, expected a number above 0 and at most 1");
@@ -60,25 +64,58 @@ fn check_cosine(check: &'static str, value: Option<f32>) -> Result<(), BadOption
     }
 }
 
+/// Refuses a score outside of `(0, 1]`.
+pub(crate) fn check_score(check: &'static str, value: Option<f32>) -> Result<(), BadOption> {
+    match value {
+        Some(value) if !(0.0 < value && value <= 1.0) => {
+            let reason = format!("min_copy is {value}, expected a number above 0 and at most 1");
+            Err(BadOption { check, reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a pair has in common, as seen from one of its samples.
+pub(crate) fn shown(pair: &Pair, from: SampleId) -> Evidence {
+    let shared = pair.verified.map_or(Shared::Nothing, |it| it.shared);
+    match shared {
+        Shared::Run { a, b, n_words } => {
+            let (sample, first) = if from == pair.a { (pair.a, a) } else { (pair.b, b) };
+            let words = Value::Words(sample, first, n_words.min(MAX_WORDS));
+            Evidence::new().with("common_words", n_words as usize).with("common", words)
+        }
+        Shared::Pixels(alignment) => {
+            let alignment = if from == pair.a { alignment } else { alignment.inverse() };
+            let phrase = alignment.phrase();
+            let phrase = if phrase.is_empty() { "as it is".to_owned() } else { phrase };
+            Evidence::new().with("transformation", phrase).with("orientation", alignment.orientation.id())
+        }
+        _ => Evidence::new(),
+    }
+}
+
+/// Words of a common run that are shown; all are counted.
+const MAX_WORDS: u32 = 60;
+
 /// The option `min_cosine` as it stands in the record.
-fn cosine_option(min: Option<f32>) -> Evidence {
+pub(crate) fn cosine_option(min: Option<f32>) -> Evidence {
     Evidence::new().with("min_cosine", min.map_or(Value::from("the model's"), Value::from))
 }
 
-/// The threshold of a join, for the record: the shortest decimal of the `f32`.
-fn threshold(pairs: &PairSet) -> f64 {
-    match Value::from(pairs.min) {
+/// A threshold for the record: the shortest decimal of the `f32`.
+pub(crate) fn shortest(threshold: f32) -> f64 {
+    match Value::from(threshold) {
         Value::Float(value) => value,
-        _ => f64::from(pairs.min),
+        _ => f64::from(threshold),
     }
 }
 
 /// What a reader must know of pairs found by cosine.
-fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String> {
+pub(crate) fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String> {
     let mut notes = Vec::new();
     if embeddings.n_truncated() != 0 {
         notes.push(format!(
-            "{} texts are longer than the model reads: only their beginning was compared",
+            "{} texts are longer than the model reads: by their vectors only the beginning was compared",
             embeddings.n_truncated()
         ));
     }
@@ -92,7 +129,7 @@ fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String> {
 }
 
 /// Samples of `split` that are identical to `id` at the widest level, `id` among them, ascending.
-fn copies_in_split(cx: &CheckContext<'_>, id: SampleId, split: SplitId) -> Vec<SampleId> {
+pub(crate) fn copies_in_split(cx: &CheckContext<'_>, id: SampleId, split: SplitId) -> Vec<SampleId> {
     let groups = cx.identity();
     let members = groups.members(groups.leader(id)).map_or_else(|| vec![id], <[SampleId]>::to_vec);
     members.into_iter().filter(|id| cx.dataset.sample(*id).split == split).collect()
@@ -104,7 +141,7 @@ fn labels_differ(dataset: &Dataset, samples: &[SampleId]) -> bool {
     labels.next().is_some_and(|first| labels.any(|label| label != first))
 }
 
-fn count(n: u64) -> usize {
+pub(crate) fn count(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
@@ -158,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_cosine_out_of_range_is_refused_not_clamped() {
-        for (id, value) in [("near-duplicate", 1.5), ("split-leak", 0.0)] {
+        for (id, value) in [("near-duplicate", 1.5), ("split-leak", 0.0), ("benchmark-contamination", 2.0)] {
             let def = CHECKS.iter().find(|def| def.info.id == id).unwrap();
             let table = toml::Table::from_iter([("min_cosine".to_owned(), toml::Value::from(value))]);
             assert!((def.build)(table).unwrap_err().to_string().contains("expected a number above 0"));

@@ -7,9 +7,12 @@
 
 pub mod checks;
 
+mod leaks;
+
 mod stats;
 
 #[cfg(test)]
 mod testing;
 
 pub use checks::{BadOption, CHECKS, CheckDef};
+pub use stats::{FalseFlags, benjamini_hochberg, conformal_p_values};

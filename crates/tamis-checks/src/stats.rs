@@ -1,4 +1,4 @@
-//! Small statistics that several checks need.
+//! Statistics that several checks need.
 
 /// The `q`-quantile of `sorted` by linear interpolation between the two nearest values: type 7 of Hyndman and Fan,
 /// "Sample quantiles in statistical packages" (1996), the default of R and `NumPy`.
@@ -15,6 +15,133 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     Some(sorted[below] + share * (sorted[above] - sorted[below]))
 }
 
+/// The p-value of each score against the scores of a clean reference: `(1 + #{reference >= score}) / (1 + n)`.
+///
+/// If a sample is as clean as those of the reference, its p-value is at most x with a probability of at most x: Vovk,
+/// Gammerman and Shafer, "Algorithmic learning in a random world" (2005), section 2.2.
+#[must_use]
+pub fn conformal_p_values(reference: &[f32], scores: &[f32]) -> Vec<f64> {
+    let mut sorted = reference.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    scores.iter().map(|score| ratio(1 + at_least(&sorted, *score), 1 + sorted.len())).collect()
+}
+
+/// How many of `sorted` are at least `score`.
+fn at_least(sorted: &[f32], score: f32) -> usize {
+    sorted.len() - sorted.partition_point(|it| *it < score)
+}
+
+/// The largest p-value that is rejected at a false-discovery rate of `q`; `None` where none is.
+///
+/// Benjamini and Hochberg, "Controlling the false discovery rate", JRSS B 57 (1995). It holds for conformal p-values, which
+/// depend on each other by their common reference: Bates, Candès, Lei, Romano and Sesia, "Testing for outliers with conformal
+/// p-values", Annals of Statistics 51 (2023), theorem 2.
+#[must_use]
+pub fn benjamini_hochberg(p_values: &[f64], q: f64) -> Option<f64> {
+    let mut sorted = p_values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let is_under = |(rank, p): &(usize, &f64)| **p <= q * ratio(rank + 1, p_values.len());
+    sorted.iter().enumerate().rfind(is_under).map(|(_, p)| *p)
+}
+
+/// How many clean samples of a test can be among the highest scores, whatever threshold is chosen afterwards.
+///
+/// Clean samples of the test and those of the reference are drawn alike, so that their common order is any with the same
+/// probability, whatever the scores are. In 4,000 such orders it is counted how many of `n_tests` stand above the j-th largest
+/// of the reference, for some j; bounds are as many as are exceeded anywhere in 5 of 100 orders (the template method of
+/// Blanchard, Neuvial and Roquain, "Post hoc confidence bounds on false positives", Annals of Statistics 48 (2020), with the
+/// quantiles of these counts for a template).
+#[derive(Clone, Debug)]
+pub struct FalseFlags {
+    /// Places in the reference from the largest score on, ascending, from 1.
+    places: Vec<usize>,
+    /// Clean samples above each place at most.
+    most: Vec<usize>,
+}
+
+/// Orders that are drawn: the share of 5 % is met within a third of a point.
+const N_ORDERS: usize = 4000;
+
+/// The last place that is looked at: where a hundred of the reference are above, a threshold tells nothing.
+const LAST_PLACE: usize = 100;
+
+/// Share of orders in which the bounds may be exceeded.
+const MISS: f64 = 0.05;
+
+impl FalseFlags {
+    /// Bounds for so many tests and so large a reference.
+    #[must_use]
+    pub fn new(n_reference: usize, n_tests: usize, seed: u64) -> Self {
+        let places: Vec<usize> = (1..=n_reference.min(LAST_PLACE)).collect();
+        let mut random = SplitMix(seed);
+        let mut counts: Vec<Vec<u32>> = places.iter().map(|_| Vec::with_capacity(N_ORDERS)).collect();
+        for _ in 0..N_ORDERS {
+            let (mut tests, mut above) = (n_tests, 0);
+            for (place, counts) in counts.iter_mut().enumerate() {
+                let references = n_reference - place;
+                while tests != 0 && random.below(tests + references) < tests {
+                    tests -= 1;
+                    above += 1;
+                }
+                counts.push(above);
+            }
+        }
+        // How seldom a count is as large as that of an order, at the place where that is seldomest.
+        let mut seldomest = vec![usize::MAX; N_ORDERS];
+        let mut sorted = counts.clone();
+        for (counts, sorted) in counts.iter().zip(&mut sorted) {
+            sorted.sort_unstable();
+            for (count, seldomest) in counts.iter().zip(&mut seldomest) {
+                *seldomest = (*seldomest).min(N_ORDERS - sorted.partition_point(|it| it < count));
+            }
+        }
+        seldomest.sort_unstable();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share"
+        )]
+        let allowed = (MISS * N_ORDERS as f64) as usize;
+        // Orders that are seldomer than this one are at most as many as allowed.
+        let limit = seldomest.get(allowed).copied().unwrap_or(0);
+        let most = |sorted: &Vec<u32>| sorted[N_ORDERS - limit.clamp(1, N_ORDERS)] as usize;
+        let most = if places.is_empty() { Vec::new() } else { sorted.iter().map(most).collect() };
+        Self { places, most }
+    }
+
+    /// Clean samples among those with at least a score that so many of the reference have; `None` where there are too many
+    /// for a bound.
+    #[must_use]
+    pub fn at(&self, n_reference_above: usize) -> Option<usize> {
+        let place = self.places.binary_search(&(n_reference_above + 1)).ok()?;
+        Some(self.most[place])
+    }
+}
+
+/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+#[derive(Debug)]
+struct SplitMix(u64);
+
+impl SplitMix {
+    /// A whole number below `n`, which is above 0; the bias is below n / 2^64.
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
+        #[expect(clippy::cast_possible_truncation, reason = "the product is below n * 2^64")]
+        let below = ((u128::from(x) * n as u128) >> 64) as usize;
+        below
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub(crate) fn ratio(a: usize, b: usize) -> f64 {
+    a as f64 / b as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,5 +153,51 @@ mod tests {
         assert_eq!(quantile(&sorted, 0.5), Some(3.0));
         assert_eq!(quantile(&sorted, 1.0), Some(8.0));
         assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn p_values_count_the_reference_at_or_above() {
+        assert_eq!(conformal_p_values(&[0.1, 0.5, 0.5], &[0.6, 0.5, 0.0]), [0.25, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn the_step_up_procedure_is_that_of_the_paper() {
+        // Benjamini and Hochberg (1995), section 3.2: 15 tests, of which the first four are rejected at 0.05.
+        let p = [
+            0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528,
+            0.7590, 1.0,
+        ];
+        assert_eq!(benjamini_hochberg(&p, 0.05), Some(0.0095));
+        assert_eq!(benjamini_hochberg(&[0.5, 0.9], 0.05), None);
+        assert_eq!(benjamini_hochberg(&[], 0.05), None);
+    }
+
+    #[test]
+    fn bounds_hold_for_all_thresholds_at_once() {
+        let (n, m) = (200, 300);
+        let bounds = FalseFlags::new(n, m, 1);
+        assert!(bounds.at(0).unwrap() < bounds.at(20).unwrap() && bounds.at(n).is_none());
+        // Other orders than those that the bounds were made of.
+        let mut random = SplitMix(99);
+        let mut missed = 0;
+        for _ in 0..2000 {
+            let (mut tests, mut above, mut is_missed) = (m, 0, false);
+            for place in 0..LAST_PLACE {
+                while tests != 0 && random.below(tests + n - place) < tests {
+                    tests -= 1;
+                    above += 1;
+                }
+                is_missed |= bounds.at(place).unwrap() < above;
+            }
+            missed += usize::from(is_missed);
+        }
+        // 5 % of 2,000 are 100, with a standard deviation of 10, and bounds are themselves drawn.
+        assert!((40..=140).contains(&missed), "{missed}");
+    }
+
+    #[test]
+    fn without_a_reference_there_is_no_bound() {
+        assert_eq!(FalseFlags::new(0, 10, 1).at(0), None);
+        assert_eq!(FalseFlags::new(10, 0, 1).at(0), Some(0));
     }
 }

@@ -8,13 +8,14 @@
 //!
 //! Without a text the key is the text. Joins and neighbors are brute force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use ndarray::Array2;
 use tamis_core::{
-    CheckContext, CheckResult, Dataset, DatasetBuilder, Digest, Embeddings, Fingerprints, IdentityGroups, Modality,
-    Need, NeighborGraph, Origin, Pair, PairKind, PairSearch, PairSet, Sample, SampleId, SplitId, Star, State, text,
+    CheckContext, CheckResult, Dataset, DatasetBuilder, Digest, Embeddings, Families, Family, Fingerprints,
+    IdentityGroups, Modality, Need, NeighborGraph, Origin, Pair, PairKind, PairNeed, PairSearch, PairSet, Rung, Sample,
+    SampleId, Shared, SplitId, SplitRole, Star, State, Verified, text,
 };
 
 use crate::CHECKS;
@@ -25,18 +26,23 @@ pub(crate) struct Scene {
     fingerprints: Fingerprints,
     identity: Vec<IdentityGroups>,
     embeddings: Embeddings,
+    /// What a scene says of each sample after its vector.
+    texts: Vec<Option<String>>,
 }
 
 impl Scene {
     pub(crate) fn parse(lines: &str) -> Self {
         let mut builder = DatasetBuilder::new();
         let mut fingerprints = Fingerprints::new(Modality::Text);
+        let mut texts = Vec::new();
         let (mut rows, mut row_of, mut truncated) = (Vec::new(), Vec::new(), Vec::new());
         let file = builder.add_file(tamis_core::InputFile { path: "scene".into(), size_bytes: 0, blake3: None });
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let fields: Vec<&str> = line.split('|').map(str::trim).collect();
             let (key, vector) = (fields[0], fields[3]);
-            let split = builder.split(fields[1], None);
+            let role = [SplitRole::Benchmark, SplitRole::Reference].into_iter().find(|role| role.id() == fields[1]);
+            let split = builder.split(fields[1], role);
+            texts.push(fields.get(4).map(|text| (*text).to_owned()));
             let label = (fields[2] != "-").then(|| builder.label(fields[2]));
             let state = match vector.strip_prefix("unreadable: ") {
                 Some(reason) => State::Unreadable(reason.to_owned()),
@@ -59,7 +65,7 @@ impl Scene {
         let identity = fingerprints.all_groups(&dataset);
         let rows = Array2::from_shape_vec((truncated.len(), 2), rows).unwrap();
         let embeddings = Embeddings::new(rows, row_of, truncated).unwrap();
-        Self { dataset, fingerprints, identity, embeddings }
+        Self { dataset, fingerprints, identity, embeddings, texts }
     }
 
     /// Runs a check with options in TOML, given exactly what it declares.
@@ -74,7 +80,7 @@ impl Scene {
         let pairs: Vec<_> = needs
             .iter()
             .filter_map(|need| match need {
-                Need::Pairs { search, min } => Some((*search, *min, self.pairs(*search, min.unwrap()))),
+                Need::Pairs(need) => Some((*need, self.pairs(*need))),
                 _ => None,
             })
             .collect();
@@ -85,9 +91,12 @@ impl Scene {
         if let Some(graph) = &graph {
             cx = cx.with_neighbors(graph);
         }
-        for (search, min, pairs) in &pairs {
-            cx = cx.with_pairs(*search, *min, pairs);
+        for (need, pairs) in &pairs {
+            cx = cx.with_pairs(*need, pairs);
         }
+        let links = pairs.iter().flat_map(|(_, set)| set.of_rung(Rung::Copy)).map(|it| (it.a.idx(), it.b.idx()));
+        let families = families(self.dataset.len(), &links.collect::<Vec<_>>());
+        cx = cx.with_families(&families);
         let keys = self.dataset.ids().map(|id| self.dataset.key(id).to_owned()).collect();
         Ran { result: check.run(&cx).unwrap(), keys }
     }
@@ -108,7 +117,18 @@ impl Scene {
         firsts
     }
 
-    fn pairs(&self, search: PairSearch, min: f32) -> PairSet {
+    /// The share of words of either that both have, where both have a text; a stand-in for the comparison of contents.
+    fn score(&self, a: SampleId, b: SampleId) -> Option<f32> {
+        let words =
+            |id: SampleId| -> Option<BTreeSet<&str>> { Some(self.texts[id.idx()].as_deref()?.split(' ').collect()) };
+        let (a, b) = (words(a)?, words(b)?);
+        Some(a.intersection(&b).count() as f32 / a.union(&b).count() as f32)
+    }
+
+    fn pairs(&self, need: PairNeed) -> PairSet {
+        let PairNeed { search, min_cosine, min_copy } = need;
+        let (min, min_copy) = (min_cosine.unwrap_or(0.99), min_copy.unwrap_or(0.8));
+        let min_kept = if search == PairSearch::AcrossSplits { 0.1 } else { min_copy };
         let role = |id: SampleId| self.dataset.split_role(self.dataset.sample(id).split);
         let split = |id: SampleId| -> SplitId { self.dataset.sample(id).split };
         let firsts = self.firsts();
@@ -118,17 +138,33 @@ impl Scene {
                 let compared = match search {
                     PairSearch::WithinSplits => a < b && split(*a) == split(*b),
                     PairSearch::AcrossSplits => {
-                        role(*b) < role(*a) && self.identity[2].leader(*a) != self.identity[2].leader(*b)
+                        role(*b).comes_before(role(*a)) && self.identity[2].leader(*a) != self.identity[2].leader(*b)
                     }
                 };
-                if compared && min <= self.cosine(*a, *b) {
-                    pairs.push(Pair { a: *a, b: *b, similarity: self.cosine(*a, *b).min(1.0) });
+                let verified = self.score(*a, *b).map(|score| Verified { score, shared: Shared::Nothing });
+                let similarity = self.cosine(*a, *b).min(1.0);
+                if compared && (min <= similarity || verified.is_some_and(|it| min_kept <= it.score)) {
+                    pairs.push(Pair { a: *a, b: *b, kind: PairKind::Cosine, similarity, verified });
                 }
             }
         }
-        let stars = if search == PairSearch::WithinSplits { stars(&pairs) } else { Vec::new() };
         let n_found = pairs.len() as u64;
-        PairSet { kind: PairKind::Cosine, search, min, min_source: "the test".to_owned(), pairs, n_found, stars }
+        let source = || "the test".to_owned();
+        let mut set = PairSet {
+            search,
+            min,
+            min_source: source(),
+            min_copy,
+            min_copy_source: source(),
+            pairs,
+            min_kept,
+            n_found,
+            stars: Vec::new(),
+        };
+        if search == PairSearch::WithinSplits {
+            set.stars = stars(&set);
+        }
+        set
     }
 
     fn graph(&self, k: usize) -> NeighborGraph {
@@ -150,20 +186,40 @@ impl Scene {
 }
 
 /// Stars in reading order: enough for scenes drawn by hand.
-fn stars(pairs: &[Pair]) -> Vec<Star> {
-    let mut covered = std::collections::BTreeSet::new();
+fn stars(set: &PairSet) -> Vec<Star> {
+    let mut covered = BTreeSet::new();
     let mut stars: Vec<Star> = Vec::new();
-    for pair in pairs {
-        if covered.contains(&pair.a) || covered.contains(&pair.b) {
-            continue;
-        }
-        covered.insert(pair.b);
-        match stars.iter_mut().find(|star| star.leader == pair.a) {
-            Some(star) => star.members.push((pair.b, pair.similarity)),
-            None => stars.push(Star { leader: pair.a, members: vec![(pair.b, pair.similarity)] }),
+    for rung in [Rung::Copy, Rung::Semantic] {
+        let mut leaders = BTreeSet::new();
+        for pair in set.of_rung(rung) {
+            if covered.contains(&pair.a) || covered.contains(&pair.b) || leaders.contains(&pair.b) {
+                continue;
+            }
+            covered.insert(pair.b);
+            leaders.insert(pair.a);
+            let closeness = if rung == Rung::Copy { pair.score() } else { pair.similarity };
+            match stars.iter_mut().find(|star| star.leader == pair.a && star.rung == rung) {
+                Some(star) => star.members.push((pair.b, closeness)),
+                None => stars.push(Star { leader: pair.a, rung, members: vec![(pair.b, closeness)] }),
+            }
         }
     }
     stars
+}
+
+/// Families by merging links one after the other; the weakest link is not looked for.
+fn families(n: usize, links: &[(usize, usize)]) -> Families {
+    let mut family: Vec<usize> = (0..n).collect();
+    for (a, b) in links {
+        let (from, to) = (family[*a].max(family[*b]), family[*a].min(family[*b]));
+        family.iter_mut().filter(|it| **it == from).for_each(|it| *it = to);
+    }
+    let members =
+        |first: usize| -> Vec<SampleId> { (0..n).filter(|id| family[*id] == first).map(SampleId::from_idx).collect() };
+    let all = (0..n).map(members).filter(|it| 1 < it.len());
+    let diameter = |members: &[SampleId]| members.len() - 1;
+    let list = all.map(|members| Family { diameter: diameter(&members), members, weakest_link: 0.5 });
+    Families::new(n, list.collect())
 }
 
 /// Stand-ins for the three hashes: any function of the same normalized texts will do.

@@ -9,7 +9,9 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::fingerprint::{Fingerprints, IdentityGroups, IdentityLevel};
-use crate::{Dataset, Embeddings, LabelId, Modality, NeighborGraph, PairSearch, PairSet, SampleId, SplitId};
+use crate::{
+    Dataset, Embeddings, Families, Family, LabelId, Modality, NeighborGraph, PairSearch, PairSet, SampleId, SplitId,
+};
 
 /// How bad it is if the finding is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,18 +75,25 @@ pub enum Need {
     Labels,
     /// A split that is evaluated on and one that comes before it.
     Splits,
+    /// A split that is a benchmark.
+    Benchmark,
     /// [`Embeddings`] of at least one sample.
     Embeddings,
     /// A [`NeighborGraph`] of this `k`, or of all others where there are fewer.
     Neighbors(usize),
-    /// All cosine pairs of a search; `min` as the check was configured, `None` for the threshold that the model's
-    /// manifest states.
-    Pairs {
-        /// Which samples to compare.
-        search: PairSearch,
-        /// Smallest cosine.
-        min: Option<f32>,
-    },
+    /// All pairs of a search that are copies or close.
+    Pairs(PairNeed),
+}
+
+/// Which pairs a check wants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PairNeed {
+    /// Which samples to compare.
+    pub search: PairSearch,
+    /// Smallest cosine of pairs that are merely close; `None` for the threshold that the model's manifest states.
+    pub min_cosine: Option<f32>,
+    /// Smallest score of copies; `None` for the one that was measured for the modality.
+    pub min_copy: Option<f32>,
 }
 
 /// The fixed facts of a check: identity and documentation.
@@ -111,6 +120,9 @@ pub enum Value {
     Bool(bool),
     /// A sample, written as its key.
     Sample(SampleId),
+    /// Words of a sample's text, written as they stand there: the number of the first (see [`crate::text::words`]), and how
+    /// many. Content is not in the evidence; an output fetches it.
+    Words(SampleId, u32, u32),
     /// Several values.
     List(Vec<Self>),
     /// Named values, in order.
@@ -250,6 +262,20 @@ pub struct CheckResult {
     pub scores: Option<SampleScores>,
     /// What a reader must know to judge the findings, e.g. what was left out and why.
     pub notes: Vec<String>,
+    /// How many findings there would be at other thresholds, and how many of them are false at most; ascending thresholds.
+    /// Empty where the check has no clean reference.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// What another threshold would flag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// Smallest score that is flagged.
+    pub threshold: f64,
+    /// Samples that are.
+    pub flagged: usize,
+    /// Upper bound of those that are clean in truth; holds for all thresholds at once with 95 % confidence.
+    pub max_false: usize,
 }
 
 /// What a check sees. Nothing else is in reach.
@@ -264,7 +290,8 @@ pub struct CheckContext<'a> {
     identity: &'a [IdentityGroups],
     embeddings: Option<&'a Embeddings>,
     neighbors: Option<&'a NeighborGraph>,
-    pairs: Vec<(PairSearch, Option<f32>, &'a PairSet)>,
+    pairs: Vec<(PairNeed, &'a PairSet)>,
+    families: Option<&'a Families>,
     shelf: Option<&'a dyn Shelf>,
 }
 
@@ -297,6 +324,7 @@ impl<'a> CheckContext<'a> {
             embeddings: None,
             neighbors: None,
             pairs: Vec::new(),
+            families: None,
             shelf: None,
         }
     }
@@ -315,10 +343,17 @@ impl<'a> CheckContext<'a> {
         self
     }
 
-    /// Adds the pairs that answer [`Need::Pairs`] with this `search` and `min`.
+    /// Adds the pairs that answer [`Need::Pairs`].
     #[must_use]
-    pub fn with_pairs(mut self, search: PairSearch, min: Option<f32>, pairs: &'a PairSet) -> Self {
-        self.pairs.push((search, min, pairs));
+    pub fn with_pairs(mut self, need: PairNeed, pairs: &'a PairSet) -> Self {
+        self.pairs.push((need, pairs));
+        self
+    }
+
+    /// Adds the families that all pairs of the run form.
+    #[must_use]
+    pub fn with_families(mut self, families: &'a Families) -> Self {
+        self.families = Some(families);
         self
     }
 
@@ -392,10 +427,17 @@ impl<'a> CheckContext<'a> {
     /// The pairs of a search.
     ///
     /// # Errors
-    /// When the check did not declare [`Need::Pairs`] with the same `search` and `min`.
-    pub fn pairs(&self, search: PairSearch, min: Option<f32>) -> Result<&'a PairSet, Undeclared> {
-        let same = |(s, m, _): &&(PairSearch, Option<f32>, &PairSet)| *s == search && *m == min;
-        self.pairs.iter().find(same).map(|(_, _, pairs)| *pairs).ok_or(Undeclared("Need::Pairs"))
+    /// When the check did not declare exactly this need.
+    pub fn pairs(&self, need: PairNeed) -> Result<&'a PairSet, Undeclared> {
+        let found = self.pairs.iter().find(|(it, _)| *it == need);
+        found.map(|(_, pairs)| *pairs).ok_or(Undeclared("Need::Pairs"))
+    }
+
+    /// The family of a sample: what identical samples and copies connect it with. `None` where nothing does, and where no
+    /// check of the run asks for pairs.
+    #[must_use]
+    pub fn family(&self, id: SampleId) -> Option<&'a Family> {
+        self.families.and_then(|it| it.of(id))
     }
 }
 

@@ -80,6 +80,10 @@ pub enum SplitRole {
     Validation,
     /// Used for reported results.
     Test,
+    /// A public test set: what is in it must be in none of the others.
+    Benchmark,
+    /// Known to have nothing in common with what is trained on; tells what scores clean samples have.
+    Reference,
 }
 
 /// One input file.
@@ -420,6 +424,16 @@ impl SplitRole {
         }
     }
 
+    /// Whether samples of this role may have been seen before those of `query` are evaluated.
+    #[must_use]
+    pub fn comes_before(self, query: Self) -> bool {
+        match (self, query) {
+            (Self::Reference, _) => false,
+            (base, Self::Reference) => base == Self::Train,
+            (base, query) => base < query,
+        }
+    }
+
     /// The usual name of a split of this role.
     #[must_use]
     pub fn id(self) -> &'static str {
@@ -427,6 +441,8 @@ impl SplitRole {
             Self::Train => "train",
             Self::Validation => "validation",
             Self::Test => "test",
+            Self::Benchmark => "benchmark",
+            Self::Reference => "reference",
         }
     }
 }

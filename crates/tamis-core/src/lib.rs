@@ -34,8 +34,8 @@ pub mod report;
 pub mod progress;
 
 pub use check::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, Severity, Shelf,
-    Suggestion, Undeclared, Value,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, CurvePoint, Evidence, Finding, Need, PairNeed,
+    Severity, Shelf, Suggestion, Undeclared, Value,
 };
 pub use content::{ContentError, Contents, ImageSource, Modality, TextSource};
 pub use dataset::{
@@ -45,6 +45,8 @@ pub use dataset::{
 pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
 pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, InputSpec, Margins, Orientation, Pixels};
-pub use neighbors::{NeighborGraph, Pair, PairKind, PairSearch, PairSet, Star};
+pub use neighbors::{
+    Families, Family, NeighborGraph, Pair, PairKind, PairSearch, PairSet, Rung, Shared, Star, Verified,
+};
 pub use progress::{NoProgress, Progress, Task};
 pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, with_causes};

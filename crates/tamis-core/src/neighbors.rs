@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::SampleId;
+use crate::{Alignment, SampleId};
 
 /// What kind of likeness a similarity measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,6 +10,12 @@ use crate::SampleId;
 pub enum PairKind {
     /// Cosine of two embeddings, in `[-1, 1]`.
     Cosine,
+    /// Runs of words of both texts over those of either, in `[0, 1]`.
+    Jaccard,
+    /// The share of the first text's runs of words that the second one has too, in `[0, 1]`.
+    Containment,
+    /// Bits of perceptual hashes that agree over all bits, in `[0, 1]`.
+    Hamming,
 }
 
 impl PairKind {
@@ -18,6 +24,9 @@ impl PairKind {
     pub fn id(self) -> &'static str {
         match self {
             Self::Cosine => "cosine",
+            Self::Jaccard => "jaccard",
+            Self::Containment => "containment",
+            Self::Hamming => "hamming",
         }
     }
 }
@@ -29,8 +38,69 @@ pub struct Pair {
     pub a: SampleId,
     /// The other one.
     pub b: SampleId,
-    /// Similarity by the kind of the [`PairSet`], from the canonical sum.
+    /// Which join found the pair; the one named first in [`PairKind`] where several did.
+    pub kind: PairKind,
+    /// Similarity of that kind, from the canonical sum.
     pub similarity: f32,
+    /// How much of the contents themselves agrees; `None` where they were not compared.
+    pub verified: Option<Verified>,
+}
+
+impl Pair {
+    /// The score of the comparison of contents; 0 where there was none.
+    #[must_use]
+    pub fn score(&self) -> f32 {
+        self.verified.map_or(0.0, |it| it.score)
+    }
+}
+
+/// What a comparison of two contents found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verified {
+    /// How much agrees, in `[0, 1]`; 1 for copies.
+    pub score: f32,
+    /// What shows it.
+    pub shared: Shared,
+}
+
+/// What two samples literally have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Shared {
+    /// Nothing that can be pointed at.
+    Nothing,
+    /// The longest run of words that stands in both texts: its first word in each (see [`crate::text::words`]), and how many.
+    Run {
+        /// Number of the first word in the text of `a`, from 0.
+        a: u32,
+        /// Number of the first word in the text of `b`, from 0.
+        b: u32,
+        /// Words of the run.
+        n_words: u32,
+    },
+    /// Pixels, laid over each other: what turns the picture of `a` into that of `b`.
+    Pixels(Alignment),
+}
+
+/// How sure it is that a pair is one thing twice, surest first; identical samples are no pair, see
+/// [`crate::IdentityLevel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rung {
+    /// The contents themselves agree.
+    Copy,
+    /// Only the embeddings are close.
+    Semantic,
+}
+
+impl Rung {
+    /// Name in findings and wire formats.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Semantic => "semantic",
+        }
+    }
 }
 
 /// Which samples a join compares.
@@ -47,26 +117,33 @@ pub enum PairSearch {
 pub struct Star {
     /// The sample that stays.
     pub leader: SampleId,
-    /// The samples that the leader stands for and their similarity to it, most similar first.
+    /// How sure the pairs of the star are.
+    pub rung: Rung,
+    /// The samples that the leader stands for and their score (of copies) or similarity to it, closest first.
     pub members: Vec<(SampleId, f32)>,
 }
 
 /// All pairs at or above a threshold, ordered by `(a, b)`.
 #[derive(Clone, Debug)]
 pub struct PairSet {
-    /// What the similarity measures.
-    pub kind: PairKind,
     /// Which samples were compared.
     pub search: PairSearch,
-    /// Smallest similarity that counts.
+    /// Smallest cosine that counts.
     pub min: f32,
     /// Where that number comes from, as one sentence.
     pub min_source: String,
-    /// The pairs kept.
+    /// Smallest score of a copy.
+    pub min_copy: f32,
+    /// Where that number comes from, as one sentence.
+    pub min_copy_source: String,
+    /// The pairs kept: those with at least the cosine, and those whose score is at least [`PairSet::min_kept`].
     pub pairs: Vec<Pair>,
+    /// Smallest score of pairs that were kept for it; at most `min_copy`.
+    pub min_kept: f32,
     /// How many there are in all; more than `pairs.len()` where the cap was reached.
     pub n_found: u64,
-    /// For [`PairSearch::WithinSplits`] a cover of all paired samples by stars, ordered by leader; else empty.
+    /// For [`PairSearch::WithinSplits`] a cover of all paired samples by stars, ordered by leader; else empty. Copies are
+    /// covered first, then what is merely close.
     pub stars: Vec<Star>,
 }
 
@@ -75,6 +152,73 @@ impl PairSet {
     #[must_use]
     pub fn is_capped(&self) -> bool {
         (self.pairs.len() as u64) < self.n_found
+    }
+
+    /// How sure a pair of this set is; `None` for one that was only kept to be compared with others.
+    #[must_use]
+    pub fn rung(&self, pair: &Pair) -> Option<Rung> {
+        if self.min_copy <= pair.score() {
+            return Some(Rung::Copy);
+        }
+        (pair.kind == PairKind::Cosine && self.min <= pair.similarity).then_some(Rung::Semantic)
+    }
+
+    /// The pairs of a rung.
+    pub fn of_rung(&self, rung: Rung) -> impl Iterator<Item = &Pair> {
+        self.pairs.iter().filter(move |pair| self.rung(pair) == Some(rung))
+    }
+}
+
+/// Samples that must stay in one split, because identical samples and copies connect them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// The samples, ascending.
+    pub members: Vec<SampleId>,
+    /// Steps from copy to copy between the two members that are farthest apart; 1 where every member is a copy of every
+    /// other.
+    pub diameter: usize,
+    /// The score of the pair without which the family would fall apart first: the smallest score of its maximum spanning
+    /// tree, 1 among identical samples.
+    pub weakest_link: f32,
+}
+
+/// The families of a dataset.
+#[derive(Clone, Debug, Default)]
+pub struct Families {
+    first: Vec<SampleId>,
+    list: Vec<Family>,
+}
+
+impl Families {
+    /// The families of `n_samples`, ordered by their first member.
+    #[must_use]
+    pub fn new(n_samples: usize, list: Vec<Family>) -> Self {
+        let mut first: Vec<SampleId> = (0..n_samples).map(SampleId::from_idx).collect();
+        for family in &list {
+            for member in &family.members {
+                first[member.idx()] = family.members[0];
+            }
+        }
+        Self { first, list }
+    }
+
+    /// The first sample of the family of `id`; `id` itself where it has none.
+    #[must_use]
+    pub fn first(&self, id: SampleId) -> SampleId {
+        self.first[id.idx()]
+    }
+
+    /// The family of `id`, if it has one.
+    #[must_use]
+    pub fn of(&self, id: SampleId) -> Option<&Family> {
+        let found = self.list.binary_search_by_key(&self.first(id), |family| family.members[0]).ok()?;
+        Some(&self.list[found])
+    }
+
+    /// All of them, ordered by their first member.
+    #[must_use]
+    pub fn list(&self) -> &[Family] {
+        &self.list
     }
 }
 

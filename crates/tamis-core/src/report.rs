@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::check::{CheckInfo, CheckResult, Severity};
 use crate::fingerprint::Fingerprints;
-use crate::{Contents, Dataset, Evidence, Finding, InputFile, InputSpec, PairSet, SampleId};
+use crate::{Contents, Dataset, Evidence, Families, Finding, InputFile, InputSpec, PairSet, SampleId, text};
 
 /// What became of a check.
 #[derive(Clone, Debug)]
@@ -110,9 +110,8 @@ pub struct Report<'a> {
     pub contents: Contents<'a>,
     /// Its hashes.
     pub fingerprints: &'a Fingerprints,
-    /// The first sample of each sample's family: what must stay in one split, because identical or verified pairs connect
-    /// it. One entry per sample; a sample without a family is its own.
-    pub families: &'a [SampleId],
+    /// What must stay in one split, because identical samples and copies connect it.
+    pub families: &'a Families,
     /// All pairs that were joined for some check.
     pub pairs: Vec<&'a PairSet>,
     /// The model; `None` where no check needed one.
@@ -135,6 +134,18 @@ impl Report<'_> {
     /// All findings with the check they come from, in registry order.
     pub fn findings(&self) -> impl Iterator<Item = (&'static CheckInfo, &Finding)> {
         self.checks.iter().flat_map(|check| check.outcome.findings().iter().map(|it| (check.info, it)))
+    }
+
+    /// `n` words of a sample's text from the `first` on, as they stand there; as many as there are, and nothing where the text
+    /// can no longer be read back: a report about data that has gone in the meantime is still a report.
+    #[must_use]
+    pub fn words(&self, id: SampleId, first: u32, n: u32) -> String {
+        let Contents::Texts(texts) = self.contents else { return String::new() };
+        let text = texts.text(id, usize::MAX).unwrap_or_default();
+        let mut words = text::words(&text).skip(first as usize).take(n as usize);
+        let Some(start) = words.next() else { return String::new() };
+        let end = words.last().map_or(start.end, |it| it.end);
+        text[start.start..end].to_owned()
     }
 
     /// The highest severity found.

@@ -2,6 +2,9 @@
 //!
 //! Two texts are compared at three levels: their bytes, their text with case and white space folded, and their letters
 //! and digits alone. Joins over words use the same functions, so that "the same text" means one thing in every check.
+//! What two texts have in common is said in [`words`].
+
+use std::ops::Range;
 
 /// Lower-cases `text` and folds every run of white space into one space, none at the ends.
 ///
@@ -39,6 +42,37 @@ pub fn alphanumeric(text: &str) -> String {
 #[must_use]
 pub fn alphanumeric_of_folded(folded: &str) -> String {
     folded.chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Where the words of `text` stand, in bytes: runs of letters and digits, whatever stands between them.
+///
+/// Letters and digits are those of [`alphanumeric`]. Scripts that put no space between words have none to go by: each of
+/// their letters (Han, Hiragana, Katakana, Thai, Lao, Khmer, Burmese) is a word of its own.
+///
+/// ```
+/// let text = "It's 7 o'clock; 東京";
+/// let words: Vec<&str> = tamis_core::text::words(text).map(|it| &text[it]).collect();
+/// assert_eq!(words, ["It", "s", "7", "o", "clock", "東", "京"]);
+/// ```
+pub fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut rest = text.char_indices().peekable();
+    std::iter::from_fn(move || {
+        let (start, first) = rest.find(|(_, c)| c.is_alphanumeric())?;
+        let mut end = start + first.len_utf8();
+        if !is_a_word(first) {
+            while let Some((at, c)) = rest.next_if(|(_, c)| c.is_alphanumeric() && !is_a_word(*c)) {
+                end = at + c.len_utf8();
+            }
+        }
+        Some(start..end)
+    })
+}
+
+/// Whether a letter is a word of its own. Blocks of the Unicode standard, version 16.
+fn is_a_word(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
+        | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}')
 }
 
 fn push_lower(out: &mut String, word: &str) {

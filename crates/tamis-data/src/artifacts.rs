@@ -18,7 +18,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use tamis_core::{CheckReport, Contents, Dataset, ImageSource, Outcome, Pair, PairSet, Report, SampleId, State};
+use tamis_core::{CheckReport, Contents, Dataset, ImageSource, Outcome, Pair, PairSet, Report, Rung, SampleId, State};
 
 use crate::atomic::Commits;
 
@@ -103,8 +103,10 @@ pub fn write_samples(commits: &Commits, path: &Path, report: &Report<'_>) -> Res
 
 /// Writes `pairs.parquet`: one row a pair, in the order of the report.
 ///
-/// Columns: `a_key b_key a_split b_split kind similarity verified rung score`. No pair is verified yet: `verified` is
-/// false, and `rung` and `score` are null.
+/// Columns: `a_key b_key a_split b_split kind similarity verified rung score`. `kind` is the join that found the pair and
+/// `similarity` what it measured; `verified` says whether the contents themselves were compared, `score` how much of them
+/// agrees, and `rung` whether that makes the pair a `copy` or only `semantic`; null where it is neither, but was close
+/// enough to be told from others.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -247,7 +249,7 @@ fn sample_columns<'a>(report: &'a Report<'_>) -> Vec<SampleColumn<'a>> {
         columns.push(text_column("dhash", true, |id| Some(format!("{:016x}", images.facts(id)?.dhash))));
     }
     let stars = star_leaders(report);
-    columns.push(text_column("family", false, |id| Some(dataset.key(report.families[id.idx()]).to_owned())));
+    columns.push(text_column("family", false, |id| Some(dataset.key(report.families.first(id)).to_owned())));
     columns.push(text_column("star", true, move |id| stars.get(&id).map(|it| dataset.key(*it).to_owned())));
     columns
 }
@@ -340,11 +342,11 @@ fn pair_columns(dataset: &Dataset, set: &PairSet, pairs: &[Pair]) -> Vec<ArrayRe
         text(&|it| dataset.key(it.b).to_owned()),
         text(&|it| dataset.split_name(it.a).to_owned()),
         text(&|it| dataset.split_name(it.b).to_owned()),
-        text(&|_| set.kind.id().to_owned()),
+        text(&|it| it.kind.id().to_owned()),
         Arc::new(pairs.iter().map(|it| it.similarity).collect::<Float32Array>()),
-        Arc::new(pairs.iter().map(|_| Some(false)).collect::<BooleanArray>()),
-        Arc::new(StringArray::new_null(pairs.len())),
-        Arc::new(Float32Array::new_null(pairs.len())),
+        Arc::new(pairs.iter().map(|it| Some(it.verified.is_some())).collect::<BooleanArray>()),
+        Arc::new(pairs.iter().map(|it| set.rung(it).map(Rung::id)).collect::<StringArray>()),
+        Arc::new(pairs.iter().map(|it| it.verified.map(|it| it.score)).collect::<Float32Array>()),
     ]
 }
 

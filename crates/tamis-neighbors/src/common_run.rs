@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use tamis_core::text;
+
 /// Base of the hash of a run; odd, so that no power of it is 0 modulo 2^64.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The words of a text: letters and digits (Unicode's), in lower case, whatever stands between them.
+/// The words of a text ([`text::words`]) in lower case.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
     /// Each word, and where it stands in the text.
@@ -28,10 +30,7 @@ impl Words {
     /// Takes a text apart.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        let place = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
-        let words = words.map(|word| (word.to_lowercase(), place(word)..place(word) + word.len()));
-        Self { words: words.collect() }
+        Self { words: text::words(text).map(|it| (text[it.clone()].to_lowercase(), it)).collect() }
     }
 
     /// Number of words.
@@ -61,22 +60,14 @@ impl Words {
     pub fn longest_common_run(&self, other: &Self) -> Option<CommonRun> {
         let mut numbers = HashMap::new();
         let [ours, theirs] = [self, other].map(|it| it.numbered(&mut numbers));
-        let (mut found, mut least, mut most) = (None, 1, ours.len().min(theirs.len()));
-        while least <= most {
-            let length = least.midpoint(most);
-            match common(&ours, &theirs, length) {
-                Some(places) => (found, least) = (Some((length, places)), length + 1),
-                None => most = length - 1,
-            }
-        }
-        let (n_words, (a, b)) = found?;
+        let (n_words, (a, b)) = longest(&ours, &theirs)?;
         Some(CommonRun { n_words, a: self.bytes(a, n_words), b: other.bytes(b, n_words) })
     }
 
     /// Each word as a number, the same for the same word.
-    fn numbered<'a>(&'a self, numbers: &mut HashMap<&'a str, u64>) -> Vec<u64> {
+    fn numbered<'a>(&'a self, numbers: &mut HashMap<&'a str, u32>) -> Vec<u32> {
         let number = |(word, _): &'a (String, Range<usize>)| {
-            let next = numbers.len() as u64 + 1;
+            let next = u32::try_from(numbers.len()).expect("because a text has fewer than 2^32 words");
             *numbers.entry(word).or_insert(next)
         };
         self.words.iter().map(number).collect()
@@ -88,8 +79,21 @@ impl Words {
     }
 }
 
+/// Length and places in `a` and `b` of the longest run of numbers that stands in both: see [`Words::longest_common_run`].
+pub(crate) fn longest(a: &[u32], b: &[u32]) -> Option<(usize, (usize, usize))> {
+    let (mut found, mut least, mut most) = (None, 1, a.len().min(b.len()));
+    while least <= most {
+        let length = least.midpoint(most);
+        match common(a, b, length) {
+            Some(places) => (found, least) = (Some((length, places)), length + 1),
+            None => most = length - 1,
+        }
+    }
+    found
+}
+
 /// The first place in `a`, and the first one in `b`, of a run of `length` numbers that stands in both.
-fn common(a: &[u64], b: &[u64], length: usize) -> Option<(usize, usize)> {
+fn common(a: &[u32], b: &[u32], length: usize) -> Option<(usize, usize)> {
     let mut in_b: HashMap<u64, Vec<usize>> = HashMap::new();
     for (place, hash) in runs(b, length).into_iter().enumerate() {
         in_b.entry(hash).or_default().push(place);
@@ -102,13 +106,15 @@ fn common(a: &[u64], b: &[u64], length: usize) -> Option<(usize, usize)> {
 }
 
 /// The hash of each run of `length` numbers (Karp and Rabin 1987).
-fn runs(numbers: &[u64], length: usize) -> Vec<u64> {
+fn runs(numbers: &[u32], length: usize) -> Vec<u64> {
     let top = (1..length).fold(1_u64, |power, _| power.wrapping_mul(BASE));
-    let next = |hash: u64, number: u64| hash.wrapping_mul(BASE).wrapping_add(number);
-    let mut hash = numbers[..length].iter().fold(0, |hash, number| next(hash, *number));
+    // 0 would let runs of the first number have one hash, whatever their length.
+    let value = |number: u32| u64::from(number) + 1;
+    let next = |hash: u64, number: u32| hash.wrapping_mul(BASE).wrapping_add(value(number));
+    let mut hash = numbers[..length].iter().fold(0_u64, |hash, number| next(hash, *number));
     let mut hashes = vec![hash];
     for (first, last) in numbers.iter().zip(&numbers[length..]) {
-        hash = next(hash.wrapping_sub(first.wrapping_mul(top)), *last);
+        hash = next(hash.wrapping_sub(value(*first).wrapping_mul(top)), *last);
         hashes.push(hash);
     }
     hashes

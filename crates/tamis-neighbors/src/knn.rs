@@ -13,7 +13,7 @@ use crate::screen::{Screen, Want, plan};
 use crate::{canonical_dot, proposal_margin};
 
 /// Rows of one block; a tile of 128 rows takes 0.5 MB.
-const BLOCK_ROWS: usize = 128;
+pub(crate) const BLOCK_ROWS: usize = 128;
 
 /// Columns of the first tile before a screen: a few times the neighbors that are asked for, and a multiple of its step.
 const FIRST_COLUMNS: usize = 64;
@@ -82,13 +82,17 @@ fn nearest(rows: ArrayView2<'_, f32>, range: Range<usize>, k: usize, screen: Opt
         {
             dots(queries, rows, &hits, &mut scores);
             for ((i, b), score) in hits.iter().zip(&scores) {
-                candidates[*i as usize].consider(*score, *b, index(range.start) + *i);
+                if index(range.start) + *i != *b {
+                    candidates[*i as usize].consider(*score, *b);
+                }
             }
         } else {
             let tile = tile(queries, rows, columns.clone(), &mut buffer);
             for ((a, scores), candidates) in (index(range.start)..).zip(tile.axis_iter(Axis(0))).zip(&mut candidates) {
                 for (b, score) in (index(first)..).zip(scores) {
-                    candidates.consider(*score, b, a);
+                    if a != b {
+                        candidates.consider(*score, b);
+                    }
                 }
             }
         }
@@ -97,20 +101,13 @@ fn nearest(rows: ArrayView2<'_, f32>, range: Range<usize>, k: usize, screen: Opt
         }
         first = columns.end;
     }
-    let decide = |(i, candidates): (usize, Candidates)| {
-        let row = slice(&rows, range.start + i);
-        let exact = candidates.rows.iter().map(|(_, b)| (canonical_dot(row, slice(&rows, *b as usize)), *b));
-        let mut exact: Vec<(f32, u32)> = exact.collect();
-        exact.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
-        exact.truncate(k);
-        exact
-    };
+    let decide = |(i, candidates): (usize, Candidates)| candidates.decide(slice(&rows, range.start + i), rows);
     candidates.into_iter().enumerate().map(decide).collect()
 }
 
 /// Rows that may be among the k nearest: everything within twice the margin of the k-th best proposal so far. A row
 /// below that floor is exactly beaten by k others.
-struct Candidates {
+pub(crate) struct Candidates {
     k: usize,
     margin: f32,
     floor: f32,
@@ -122,7 +119,7 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn new(k: usize, margin: f32) -> Self {
+    pub(crate) fn new(k: usize, margin: f32) -> Self {
         Self {
             k,
             margin,
@@ -133,12 +130,21 @@ impl Candidates {
         }
     }
 
-    /// Takes row `b` with the proposal `score` where it may be among the nearest of row `a`.
+    /// Takes row `b` with the proposal `score` where it may be among the nearest.
     #[inline]
-    fn consider(&mut self, score: f32, b: u32, a: u32) {
-        if self.floor <= score && a != b {
+    pub(crate) fn consider(&mut self, score: f32, b: u32) {
+        if self.floor <= score {
             self.push(score, b);
         }
+    }
+
+    /// The k nearest of `base` to `row` by the canonical dot, best first; ties go to the smaller row.
+    pub(crate) fn decide(self, row: &[f32], base: ArrayView2<'_, f32>) -> Vec<(f32, u32)> {
+        let exact = self.rows.iter().map(|(_, b)| (canonical_dot(row, slice(&base, *b as usize)), *b));
+        let mut exact: Vec<(f32, u32)> = exact.collect();
+        exact.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+        exact.truncate(self.k);
+        exact
     }
 
     /// Raises the floor where rows have come since it was set.

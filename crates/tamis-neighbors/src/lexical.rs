@@ -16,3 +16,4 @@ mod shingle;
 pub use join::{SetJoin, SetMeasure, SetPair, SetPairs};
 pub use sets::TokenSets;
 pub use shingle::Shingle;
+pub(crate) use shingle::{hash, hash_of_run};

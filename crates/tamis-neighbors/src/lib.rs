@@ -11,6 +11,8 @@
 //! - [`self_join`] and [`cross_join`]: all pairs at or above a cosine, of a set with itself or of queries with a base.
 //!   [`self_join_of_copies`] and [`cross_join_of_copies`] count pairs of rows that stand for many equal ones.
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
+//! - [`nearest_in`]: the k nearest rows of a base for every query.
+//! - [`verify::WordTexts`]: how much two texts literally have in common.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits, also of pictures in eight orientations.
 //! - [`verify`]: whether one picture is a copy of the other, and what was done to it.
@@ -44,12 +46,15 @@ mod hamming;
 
 mod lexical;
 
+mod best;
+
 pub mod verify;
 
+pub use best::nearest_in;
 pub use common_run::{CommonRun, Words};
 pub use dot::{canonical_dot, proposal_margin};
 pub use equal::Equals;
-pub use groups::{Star, families, stars};
+pub use groups::{Family, MAX_SWEPT, Star, families, stars};
 pub use hamming::{HammingJoin, HashPair, HashPairs};
 pub use join::{JoinOptions, RowPair, RowPairs, cross_join, cross_join_of_copies, self_join, self_join_of_copies};
 pub use knn::{Neighbors, knn};

@@ -95,7 +95,7 @@ impl<'a> Exhibit<'a> {
             } else if let Some(entries) = entries_by_sample(value) {
                 for (id, entry) in entries {
                     let others = entry.0.iter().filter(|(name, _)| *name != "key");
-                    let others = others.map(|(name, value)| (*name, prose::value(report.dataset, value)));
+                    let others = others.map(|(name, value)| (*name, prose::value(report, value)));
                     facts.entry(id).or_default().extend(others);
                     listed.push(id);
                 }

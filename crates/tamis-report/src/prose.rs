@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use tamis_core::report::wilson_interval;
-use tamis_core::{CheckResult, Dataset, Finding, ImageFacts, SampleId, Severity, SplitId, Suggestion, Value};
+use tamis_core::{CheckResult, Dataset, Finding, ImageFacts, Report, SampleId, Severity, SplitId, Suggestion, Value};
 
 use crate::snippet::visible;
 
@@ -82,15 +82,19 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// A value of evidence on one line.
-pub(crate) fn value(dataset: &Dataset, value: &Value) -> String {
-    let nested = |it: &Value| self::value(dataset, it);
+pub(crate) fn value(report: &Report<'_>, value: &Value) -> String {
+    let nested = |it: &Value| self::value(report, it);
     match value {
         Value::Int(number) => number.to_string(),
         Value::Float(float) => number(*float),
         Value::Text(text) => visible(text),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::Sample(id) => key(dataset, *id),
+        Value::Sample(id) => key(report.dataset, *id),
+        Value::Words(id, first, n) => {
+            let text = report.words(*id, *first, *n);
+            format!("“{}”", visible(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        }
         Value::List(values) => {
             let shown: Vec<String> = values.iter().take(MAX_NAMES).map(nested).collect();
             with_more(shown.join("; "), values.len(), "; ")
@@ -278,6 +282,6 @@ mod tests {
         let inner = Evidence::new().with("key", id).with("cosine", 0.5_f32);
         let counted = Evidence::new().with("label", "spam").with("samples", 3_usize);
         let list = Value::from(vec![Value::from(inner), Value::from(counted), Value::from(true)]);
-        assert_eq!(value(&fixture.dataset, &list), "key m1, cosine 0.5; spam 3; yes");
+        assert_eq!(value(&fixture.report(), &list), "key m1, cosine 0.5; spam 3; yes");
     }
 }

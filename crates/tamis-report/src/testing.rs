@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tamis_core::{
     CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts,
-    Digest, Evidence, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts, ModelInput, Origin, Outcome,
-    Report, Sample, SampleId, Severity, StageTime, State, Suggestion, TextSource, Value, text,
+    Digest, Evidence, Families, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts, ModelInput, Origin,
+    Outcome, Report, Sample, SampleId, Severity, StageTime, State, Suggestion, TextSource, Value, text,
 };
 
 use crate::{RenderOptions, find};
@@ -59,6 +59,7 @@ pub(crate) struct Fixture {
     /// Twelve samples in two splits.
     pub(crate) dataset: Dataset,
     fingerprints: Fingerprints,
+    families: Families,
     texts: Texts,
     /// What became of the checks.
     pub(crate) checks: Vec<CheckReport>,
@@ -70,7 +71,8 @@ pub(crate) fn fixture() -> Fixture {
     let (dataset, fingerprints, texts) = data();
     let stage = |stage: &str, seconds| StageTime { stage: stage.to_owned(), rows: 12, seconds, reused: 0 };
     let timing = vec![stage("read", 0.25), stage("embed", 1.5)];
-    Fixture { dataset, fingerprints, texts, checks: checks(), timing }
+    let families = Families::new(dataset.len(), Vec::new());
+    Fixture { dataset, fingerprints, families, texts, checks: checks(), timing }
 }
 
 /// The audit as one output shows it.
@@ -99,7 +101,7 @@ impl Fixture {
             dataset: &self.dataset,
             contents: Contents::Texts(&self.texts),
             fingerprints: &self.fingerprints,
-            families: &[],
+            families: &self.families,
             pairs: Vec::new(),
             model: Some(ModelFacts {
                 id: "all-minilm-l6-v2".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
     Check, CheckContext, CheckReport, Evidence, IdentityGroups, InputFile, Modality, Need, Outcome, Progress, Report,
-    SampleId, Severity, SplitRole, StageTime, Value,
+    Severity, SplitRole, StageTime, Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
@@ -17,7 +17,8 @@ use tamis_embed::Device;
 use tamis_embed::hub::Hub;
 
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
-use crate::joins::{Joined, Joins};
+use crate::joins::{Joined, Joins, families};
+use crate::keep_order::KeepOrder;
 use crate::kept::StoreShelf;
 use crate::model::{Model, UnfitModel};
 use crate::models::{self, NoSuchModel};
@@ -39,6 +40,8 @@ pub struct AuditOptions {
     pub device: Device,
     /// Checks with their options, in registry order.
     pub checks: Vec<Box<dyn Check>>,
+    /// Which of several copies is best to keep.
+    pub keep: KeepOrder,
     /// The run's seed.
     pub seed: u64,
     /// The severity from which the caller takes the audit as failed, for the record.
@@ -92,7 +95,6 @@ impl From<tamis_data::ReadError> for AuditError {
 #[derive(Debug)]
 pub struct Audit {
     ingested: Ingested,
-    families: Vec<SampleId>,
     joined: Joined,
     checks: Vec<CheckReport>,
     model: Option<Model>,
@@ -126,7 +128,6 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         true => Some(watch.time("load model", || (1, load(&options, &reader)))?),
         false => None,
     };
-    let modality = reader.modality();
     let mut ingested = ingest(reader, model.as_ref(), &store, options.window, progress)?;
     if let Some(model) = &model {
         let centered = ingested.embeddings.map(|it| model.center(it)).transpose();
@@ -136,7 +137,6 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     watch.add_ingested(&ingested, model.is_some());
     let identity = watch.time("group", || (n, ingested.fingerprints.all_groups(&ingested.dataset)));
     let widest = identity.last().expect("because every modality has a level");
-    let families = families(n, widest);
     let lacks = Lacks::of(&ingested);
     let runnable = options.checks.iter().filter(|check| lacks.reason(&***check).is_none());
     let needs: Vec<Need> = runnable.flat_map(|check| check.needs()).collect();
@@ -146,9 +146,10 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
                 dataset: &ingested.dataset,
                 identity: widest,
                 embeddings,
+                contents: ingested.stored.contents(),
+                keep: &options.keep,
                 vectors_id: ingested.vectors_id,
                 manifest: model.manifest(),
-                modality,
                 store: &store,
                 progress,
             };
@@ -158,7 +159,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
             watch.add("join", Tally { done: n - reused, reused }, started.elapsed().as_secs_f64());
             joined
         }
-        _ => Joined::default(),
+        _ => Joined { families: families(n, widest, std::iter::empty()), ..Joined::default() },
     };
     let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
     let task = progress.begin("checking", Some(options.checks.len() as u64), "checks");
@@ -175,7 +176,6 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     }
     Ok(Audit {
         ingested,
-        families,
         joined,
         checks,
         model,
@@ -202,7 +202,7 @@ fn open_store(options: &AuditOptions) -> Result<Store, StoreError> {
 
 /// Whether a need takes vectors, and so a model.
 pub(crate) fn needs_vectors(need: &Need) -> bool {
-    matches!(need, Need::Embeddings | Need::Neighbors(_) | Need::Pairs { .. })
+    matches!(need, Need::Embeddings | Need::Neighbors(_) | Need::Pairs(_))
 }
 
 /// The model that was named, or the one bundled for the samples.
@@ -224,8 +224,8 @@ impl Audit {
             dataset: &self.ingested.dataset,
             contents: self.ingested.stored.contents(),
             fingerprints: &self.ingested.fingerprints,
-            families: &self.families,
-            pairs: self.joined.pairs.iter().map(|(_, _, pairs)| pairs).collect(),
+            families: &self.joined.families,
+            pairs: self.joined.pairs.iter().map(|(_, pairs)| pairs).collect(),
             model: self.model.as_ref().map(Model::facts),
             device: self.model.as_ref().map(Model::device_facts),
             seed: self.seed,
@@ -252,18 +252,6 @@ impl Audit {
     }
 }
 
-/// The first sample of each sample's family. Identical samples are a family; pairs that are merely similar never are.
-fn families(n: usize, identity: &IdentityGroups) -> Vec<SampleId> {
-    let identical = identity.repeated().iter().flat_map(|group| group.windows(2).map(|pair| (pair[0].0, pair[1].0)));
-    let mut first: Vec<SampleId> = (0..n).map(SampleId::from_idx).collect();
-    for family in tamis_neighbors::families(n, identical) {
-        for member in &family {
-            first[*member as usize] = SampleId(family[0]);
-        }
-    }
-    first
-}
-
 /// The definition of a check by its id.
 #[must_use]
 pub fn check_def(id: &str) -> Option<&'static CheckDef> {
@@ -275,6 +263,7 @@ pub fn check_def(id: &str) -> Option<&'static CheckDef> {
 pub(crate) struct Lacks {
     labels: Option<String>,
     splits: Option<String>,
+    benchmark: Option<String>,
     embeddings: Option<String>,
     modality: Modality,
 }
@@ -291,16 +280,20 @@ impl Lacks {
             dataset.ok_ids().map(|id| dataset.split_role(dataset.sample(id).split)).collect();
         roles.sort_unstable();
         roles.dedup();
-        let splits = (roles.len() < 2).then(|| {
+        let n_used = roles.iter().filter(|role| **role < SplitRole::Benchmark).count();
+        let splits = (n_used < 2).then(|| {
             let names = dataset.split_names().join(", ");
             format!(
                 "there is no split to be evaluated on beside one to train on: {names} (use --train PATH --test PATH)"
             )
         });
+        let has_benchmark = roles.contains(&SplitRole::Benchmark);
+        let benchmark = (!has_benchmark)
+            .then(|| "no benchmark was named: `tamis leaks --corpus PATH --benchmark PATH` does".to_owned());
         let modality = ingested.stored.contents().modality();
         let noun = modality.noun();
         let embeddings = ingested.embeddings.is_none().then(|| format!("no sample has a readable {noun}"));
-        Self { labels, splits, embeddings, modality }
+        Self { labels, splits, benchmark, embeddings, modality }
     }
 
     /// Takes it that there will be vectors.
@@ -315,7 +308,8 @@ impl Lacks {
                 .then(|| format!("it looks at {}, and the samples are {}", wanted.nouns(), self.modality.nouns())),
             Need::Labels => self.labels.clone(),
             Need::Splits => self.splits.clone(),
-            Need::Embeddings | Need::Neighbors(_) | Need::Pairs { .. } => self.embeddings.clone(),
+            Need::Benchmark => self.benchmark.clone(),
+            Need::Embeddings | Need::Neighbors(_) | Need::Pairs(_) => self.embeddings.clone(),
             _ => None,
         };
         check.needs().into_iter().find_map(lack)
@@ -331,7 +325,9 @@ fn run_check(
     shelf: &StoreShelf<'_>,
 ) -> Outcome {
     let seed = derive_seed(seed, check.info().id);
-    let mut cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, identity, seed).with_shelf(shelf);
+    let mut cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, identity, seed)
+        .with_shelf(shelf)
+        .with_families(&joined.families);
     for need in check.needs() {
         match need {
             Need::Embeddings => {
@@ -344,9 +340,9 @@ fn run_check(
                     cx = cx.with_neighbors(neighbors);
                 }
             }
-            Need::Pairs { search, min } => {
-                if let Some((_, _, pairs)) = joined.pairs.iter().find(|it| (it.0, it.1) == (search, min)) {
-                    cx = cx.with_pairs(search, min, pairs);
+            Need::Pairs(need) => {
+                if let Some((_, pairs)) = joined.pairs.iter().find(|it| it.0 == need) {
+                    cx = cx.with_pairs(need, pairs);
                 }
             }
             _ => {}
@@ -384,6 +380,7 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("split", or_guessed(&options.read.split))
         .with("id", or_guessed(&options.read.id))
         .with("model", options.model.as_deref().unwrap_or("the bundled one"))
+        .with("keep", options.keep.to_string())
         .with("fail_on", options.fail_on.id())
         .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))
         .with("checks", checks.collect::<Vec<_>>())

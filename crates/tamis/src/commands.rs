@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tamis::config::FileConfig;
+use tamis::keep_order::{KeepBy, KeepOrder};
 use tamis_core::SplitRole;
 use tamis_data::{Input, ReadOptions};
 use tamis_embed::{Device, DeviceChoice};
@@ -57,6 +58,16 @@ fn input(text: &str) -> Input {
         }
         _ => Input { path: whole, split: None },
     }
+}
+
+/// Which of several copies is kept: flags over the file.
+fn keep_order(args: &[String], file: &[String]) -> Result<KeepOrder, Usage> {
+    let names = if args.is_empty() { file } else { args };
+    if names.is_empty() {
+        return Ok(KeepOrder::default());
+    }
+    let reasons: Result<Vec<KeepBy>, String> = names.iter().map(|name| name.parse()).collect();
+    reasons.map(KeepOrder).map_err(Usage)
 }
 
 /// How to read: flags over the file.

@@ -38,6 +38,8 @@ pub struct FileConfig {
     pub only: Vec<String>,
     /// As `--skip`.
     pub skip: Vec<String>,
+    /// As `--keep`.
+    pub keep: Vec<String>,
     /// As `--format`.
     pub format: Option<String>,
     /// As `--fail-on`.

@@ -1,3 +1,119 @@
 //! Copies: what joins propose is compared as it is, and only what agrees counts.
 
+use rayon::prelude::*;
+use tamis_core::{
+    ContentError, Contents, Dataset, Embeddings, IdentityGroups, PairKind, Progress, SampleId, Shared, Verified,
+};
+use tamis_neighbors::verify::Extent;
+
 pub mod images;
+
+pub mod texts;
+
+use images::Pictures;
+use texts::Texts;
+
+/// Two samples that look alike, by their places in what was searched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proposal {
+    pub(crate) a: u32,
+    pub(crate) b: u32,
+    pub(crate) kind: PairKind,
+    pub(crate) similarity: f32,
+}
+
+/// What proposes pairs beside vectors, and compares contents.
+pub(crate) enum Copies<'a> {
+    Texts(Texts),
+    Images(Pictures<'a>),
+}
+
+/// What counts as a copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CopyRule {
+    /// Smallest score of a copy.
+    pub(crate) min: f32,
+    /// Where it comes from.
+    pub(crate) source: &'static str,
+    /// Smallest score of pairs that are kept to be compared with others.
+    pub(crate) min_kept: f32,
+}
+
+impl CopyRule {
+    /// The rule for contents of this kind.
+    pub(crate) fn of(contents: Contents<'_>) -> Self {
+        match contents {
+            Contents::Texts(_) => texts::RULE,
+            Contents::Images(_) => images::RULE,
+        }
+    }
+}
+
+impl<'a> Copies<'a> {
+    /// Prepares the contents of a dataset to be compared.
+    ///
+    /// # Errors
+    /// When a content cannot be read back.
+    pub(crate) fn new(
+        contents: Contents<'a>,
+        dataset: &Dataset,
+        identity: &IdentityGroups,
+        embeddings: &'a Embeddings,
+        ids: &[SampleId],
+        progress: &dyn Progress,
+    ) -> Result<Self, ContentError> {
+        Ok(match contents {
+            Contents::Texts(source) => Self::Texts(Texts::new(source, dataset, identity, ids, progress)?),
+            Contents::Images(source) => Self::Images(Pictures { source, embeddings: Some(embeddings) }),
+        })
+    }
+
+    /// Pairs of `queries` and `base` that look alike by their contents; of `queries` among each other where there is no base,
+    /// and then the first is the smaller place.
+    ///
+    /// # Errors
+    /// When a content cannot be read back.
+    pub(crate) fn propose(
+        &self,
+        queries: &[SampleId],
+        base: Option<&[SampleId]>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Proposal>, ContentError> {
+        match self {
+            Self::Texts(texts) => Ok(texts.propose(queries, base, progress)),
+            Self::Images(pictures) => pictures.propose(queries, base, progress),
+        }
+    }
+
+    /// Compares the contents of pairs; what is below `min` need not be told from nothing.
+    ///
+    /// # Errors
+    /// When a content cannot be read back.
+    pub(crate) fn verify(
+        &self,
+        pairs: &[(SampleId, SampleId)],
+        extent: Extent,
+        min: f32,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Verified>, ContentError> {
+        let task = progress.begin("comparing contents", Some(pairs.len() as u64), "pairs");
+        match self {
+            Self::Texts(texts) => {
+                let compare = |(a, b): &(SampleId, SampleId)| {
+                    task.advance(1);
+                    texts.compare(*a, *b, extent, min)
+                };
+                Ok(pairs.par_iter().map(compare).collect())
+            }
+            Self::Images(pictures) => {
+                let found = pictures.compare(pairs, &*task)?;
+                let nothing = Verified { score: 0.0, shared: Shared::Nothing };
+                let verified = |it: tamis_neighbors::verify::ImageCopy| Verified {
+                    score: it.score,
+                    shared: Shared::Pixels(it.alignment),
+                };
+                Ok(found.into_iter().map(|it| it.map_or(nothing, verified)).collect())
+            }
+        }
+    }
+}

@@ -1,28 +1,39 @@
 //! The joins that the chosen checks need, from samples to rows and back.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{
-    Dataset, Digest, Embeddings, IdentityGroups, Modality, Need, NeighborGraph, Pair, PairKind, PairSearch, PairSet,
-    Progress, SampleId, SplitId, Star,
+    Contents, Dataset, Digest, Embeddings, Families, Family, IdentityGroups, Need, NeighborGraph, Pair, PairKind,
+    PairNeed, PairSearch, PairSet, Progress, Rung, SampleId, SplitId, Star, Verified,
 };
-use tamis_data::store::{Store, StoreError};
+use tamis_data::store::Store;
 use tamis_embed::Manifest;
-use tamis_neighbors::{JoinOptions, RowPairs};
+use tamis_neighbors::JoinOptions;
+use tamis_neighbors::verify::Extent;
 
-use crate::kept::{Key, keep};
+use crate::audit::AuditError;
+use crate::copies::{Copies, CopyRule, Proposal};
+use crate::keep_order::KeepOrder;
+use crate::kept::{Key, PlacePairs, keep};
 
 /// The threshold for models that nobody has measured one for: the strictest that is in wide use.
 const UNMEASURED_MIN_COSINE: f32 = 0.95;
+
+/// Nearest samples of the base that are compared with each query whatever their cosine: with ten, a copy of which a fifth
+/// of the words were edited was among them in all but a few of a hundred cases with a far cruder embedding.
+const NEAREST: usize = 10;
 
 /// All that was joined: what each kind of need got.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     /// The graph of the largest `k` asked for.
     pub(crate) neighbors: Option<NeighborGraph>,
-    /// By the search and the minimum asked for.
-    pub(crate) pairs: Vec<(PairSearch, Option<f32>, PairSet)>,
+    /// By what was asked for.
+    pub(crate) pairs: Vec<(PairNeed, PairSet)>,
+    /// What identical samples and copies connect.
+    pub(crate) families: Families,
     /// Whether all of it was in the store.
     pub(crate) is_reused: bool,
 }
@@ -34,77 +45,81 @@ pub(crate) struct Joins<'a> {
     /// Identity groups at the widest level: pairs are between them.
     pub(crate) identity: &'a IdentityGroups,
     pub(crate) embeddings: &'a Embeddings,
+    /// What is compared where vectors are close.
+    pub(crate) contents: Contents<'a>,
+    /// Which of several copies is kept.
+    pub(crate) keep: &'a KeepOrder,
     /// Distinguishes the vectors from all others.
     pub(crate) vectors_id: Digest,
     pub(crate) manifest: &'a Manifest,
-    pub(crate) modality: Modality,
     pub(crate) store: &'a Store,
     pub(crate) progress: &'a dyn Progress,
 }
 
-impl Joins<'_> {
+/// The contents, prepared when the first search wants them.
+type Prepared<'a> = OnceCell<Copies<'a>>;
+
+impl<'a> Joins<'a> {
     /// Runs the joins that `needs` ask for, each once.
     ///
     /// # Errors
-    /// When the store cannot be used.
-    pub(crate) fn run(&self, needs: &[Need]) -> Result<Joined, StoreError> {
+    /// When the store cannot be used, or a content cannot be read back.
+    pub(crate) fn run(&self, needs: &[Need]) -> Result<Joined, AuditError> {
         let mut joined = Joined { is_reused: true, ..Joined::default() };
+        let copies = Prepared::new();
         for need in needs {
             match need {
-                Need::Pairs { search, min } if !joined.pairs.iter().any(|it| (it.0, it.1) == (*search, *min)) => {
-                    let pairs = self.pairs(*search, *min, &mut joined.is_reused)?;
-                    joined.pairs.push((*search, *min, pairs));
+                Need::Pairs(need) if !joined.pairs.iter().any(|it| it.0 == *need) => {
+                    let pairs = self.pairs(*need, &copies, &mut joined.is_reused)?;
+                    joined.pairs.push((*need, pairs));
                 }
                 _ => {}
             }
+        }
+        joined.families = families(self.dataset.len(), self.identity, joined.pairs.iter().map(|it| &it.1));
+        let ranks = self.keep.ranks(self.dataset, self.contents, &joined.families);
+        for (_, set) in joined.pairs.iter_mut().filter(|(need, _)| need.search == PairSearch::WithinSplits) {
+            set.stars = stars(set, &ranks);
         }
         let k = needs.iter().filter_map(|need| if let Need::Neighbors(k) = need { Some(*k) } else { None }).max();
         joined.neighbors = k.map(|k| self.neighbors(k, &mut joined.is_reused)).transpose()?;
         Ok(joined)
     }
 
-    fn pairs(&self, search: PairSearch, min: Option<f32>, is_reused: &mut bool) -> Result<PairSet, StoreError> {
-        let (min, min_source) = self.threshold(min);
+    fn pairs(&self, need: PairNeed, copies: &Prepared<'a>, is_reused: &mut bool) -> Result<PairSet, AuditError> {
+        let (min, min_source) = self.threshold(need.min_cosine);
+        let rule = CopyRule::of(self.contents);
+        let (min_copy, min_copy_source) = match need.min_copy {
+            Some(min) => (min, "set by the user".to_owned()),
+            None => (rule.min, rule.source.to_owned()),
+        };
         let firsts = self.firsts();
         let mut set = PairSet {
-            kind: PairKind::Cosine,
-            search,
+            search: need.search,
             min,
             min_source,
+            min_copy,
+            min_copy_source,
             pairs: Vec::new(),
+            min_kept: min_copy,
             n_found: 0,
             stars: Vec::new(),
         };
-        let options = JoinOptions { min_cosine: min, ..JoinOptions::default() };
-        match search {
+        match need.search {
             PairSearch::WithinSplits => {
                 for (split, ids) in &firsts {
-                    let rows = self.rows_of(ids);
-                    let key = Key::new("pairs-within", &self.vectors_id).options(&options).rows(&rows);
-                    let (found, was_there) = keep(self.store, &format!("pairs-{}", split.0), &key, || {
-                        let task = self.begin("comparing within splits", ids.len());
-                        tamis_neighbors::self_join(self.select(&rows).view(), &options, &*task)
-                    })?;
-                    *is_reused &= was_there;
-                    set.stars.extend(stars(ids, &found));
-                    add(&mut set, ids, ids, &found, |_, _| true);
+                    let side = Side { name: format!("pairs-{}", split.0), queries: ids, base: None };
+                    let found = self.search(&side, &set, copies, is_reused)?;
+                    add(&mut set, &side, &found);
                 }
-                set.stars.sort_by_key(|star| star.leader);
             }
             PairSearch::AcrossSplits => {
+                set.min_kept = min_copy.min(rule.min_kept);
                 for (query, base) in self.directions(&firsts) {
                     let (queries, bases) = (&firsts[&query], &firsts[&base]);
-                    let (left, right) = (self.rows_of(queries), self.rows_of(bases));
-                    let key = Key::new("pairs-across", &self.vectors_id).options(&options).rows(&left).rows(&right);
-                    let (found, was_there) = keep(self.store, &format!("pairs-{}-{}", query.0, base.0), &key, || {
-                        let task = self.begin("comparing across splits", queries.len());
-                        let (left, right) = (self.select(&left), self.select(&right));
-                        tamis_neighbors::cross_join(left.view(), right.view(), &options, &*task)
-                    })?;
-                    *is_reused &= was_there;
-                    // Identical samples are no pair: they are one identity group, found by hash.
-                    let differ = |a, b| self.identity.leader(a) != self.identity.leader(b);
-                    add(&mut set, queries, bases, &found, differ);
+                    let side = Side { name: format!("pairs-{}-{}", query.0, base.0), queries, base: Some(bases) };
+                    let found = self.search(&side, &set, copies, is_reused)?;
+                    add(&mut set, &side, &found);
                 }
             }
         }
@@ -112,20 +127,92 @@ impl Joins<'_> {
         Ok(set)
     }
 
-    fn neighbors(&self, k: usize, is_reused: &mut bool) -> Result<NeighborGraph, StoreError> {
+    /// One search: what vectors and contents propose, compared.
+    fn search(
+        &self,
+        side: &Side<'_>,
+        set: &PairSet,
+        copies: &Prepared<'a>,
+        is_reused: &mut bool,
+    ) -> Result<PlacePairs, AuditError> {
+        let options = JoinOptions { min_cosine: set.min, ..JoinOptions::default() };
+        let (left, right) = (self.rows_of(side.queries), side.base.map(|it| self.rows_of(it)));
+        let key = Key::new(if side.base.is_some() { "across" } else { "within" }, &self.vectors_id);
+        let key = key.options(&options).min_kept(set.min_kept).rows(&left).rows(right.as_deref().unwrap_or_default());
+        let (found, was_there) = keep(self.store, &side.name, &key, || {
+            let (mut proposals, n_more) = self.by_vectors(&left, right.as_deref(), &options);
+            let copies = self.prepared(copies)?;
+            proposals.extend(copies.propose(side.queries, side.base, self.progress)?);
+            // Of several kinds the first.
+            proposals.sort_by_key(|it| (it.a, it.b, it.kind));
+            proposals.dedup_by_key(|it| (it.a, it.b));
+            let base = side.base.unwrap_or(side.queries);
+            // Identical samples are no pair: they are one identity group, found by hash.
+            let differ = |it: &Proposal| {
+                self.identity.leader(side.queries[it.a as usize]) != self.identity.leader(base[it.b as usize])
+            };
+            proposals.retain(differ);
+            let ids: Vec<_> = proposals.iter().map(|it| (side.queries[it.a as usize], base[it.b as usize])).collect();
+            let extent = if side.base.is_some() { Extent::Passage } else { Extent::Whole };
+            let verified = copies.verify(&ids, extent, set.min_kept, self.progress)?;
+            let is_kept = |(it, verified): &(Proposal, Verified)| {
+                set.min_kept <= verified.score || (it.kind == PairKind::Cosine && set.min <= it.similarity)
+            };
+            let pairs = proposals.into_iter().zip(verified).filter(is_kept).collect();
+            Ok::<_, AuditError>(PlacePairs { pairs, n_more })
+        })?;
+        *is_reused &= was_there;
+        Ok(found)
+    }
+
+    /// What is close by its vectors, and how many such pairs are beyond the cap.
+    fn by_vectors(&self, left: &[usize], right: Option<&[usize]>, options: &JoinOptions) -> (Vec<Proposal>, u64) {
+        let proposal = |a, b, similarity| Proposal { a, b, kind: PairKind::Cosine, similarity };
+        let Some(right) = right else {
+            let task = self.begin("comparing within splits", left.len());
+            let found = tamis_neighbors::self_join(self.select(left).view(), options, &*task);
+            let n_more = found.n_found - found.pairs.len() as u64;
+            return (found.pairs.iter().map(|it| proposal(it.a, it.b, it.cosine)).collect(), n_more);
+        };
+        let task = self.begin("comparing across splits", left.len());
+        let (left, right) = (self.select(left), self.select(right));
+        let found = tamis_neighbors::cross_join(left.view(), right.view(), options, &*task);
+        let n_more = found.n_found - found.pairs.len() as u64;
+        let mut proposals: Vec<Proposal> = found.pairs.iter().map(|it| proposal(it.a, it.b, it.cosine)).collect();
+        let task = self.begin("finding the nearest", left.nrows());
+        let nearest = tamis_neighbors::nearest_in(left.view(), right.view(), NEAREST, &*task);
+        for ((a, _), (b, similarity)) in
+            nearest.ids.indexed_iter().map(|it| it.0).zip(nearest.ids.iter().zip(&nearest.cosine))
+        {
+            let a = u32::try_from(a).expect("because a dataset has fewer than 2^32 samples");
+            proposals.push(proposal(a, *b, *similarity));
+        }
+        (proposals, n_more)
+    }
+
+    fn prepared<'b>(&self, copies: &'b Prepared<'a>) -> Result<&'b Copies<'a>, AuditError> {
+        if let Some(copies) = copies.get() {
+            return Ok(copies);
+        }
+        let ids: Vec<SampleId> = self.with_vector().collect();
+        let prepared = Copies::new(self.contents, self.dataset, self.identity, self.embeddings, &ids, self.progress)?;
+        Ok(copies.get_or_init(|| prepared))
+    }
+
+    fn neighbors(&self, k: usize, is_reused: &mut bool) -> Result<NeighborGraph, AuditError> {
         let leaders: Vec<SampleId> = self.with_vector().filter(|id| self.identity.leader(*id) == *id).collect();
         let rows = self.rows_of(&leaders);
         let key = Key::new("neighbors", &self.vectors_id).k(k).rows(&rows);
         let (found, was_there) = keep(self.store, "neighbors", &key, || {
             let task = self.begin("finding neighbors", leaders.len());
-            tamis_neighbors::knn(self.select(&rows).view(), k, &*task)
+            Ok::<_, AuditError>(tamis_neighbors::knn(self.select(&rows).view(), k, &*task))
         })?;
         *is_reused &= was_there;
         Ok(NeighborGraph::new(self.dataset.len(), leaders, found.ids, found.cosine))
     }
 
     fn begin(&self, stage: &str, n: usize) -> Box<dyn tamis_core::Task> {
-        self.progress.begin(stage, Some(n as u64), self.modality.nouns())
+        self.progress.begin(stage, Some(n as u64), self.contents.modality().nouns())
     }
 
     /// The minimum in force and where it comes from.
@@ -162,7 +249,8 @@ impl Joins<'_> {
         let role = |split: &SplitId| self.dataset.split_role(*split);
         let mut directions = Vec::new();
         for query in firsts.keys() {
-            directions.extend(firsts.keys().filter(|base| role(base) < role(query)).map(|base| (*query, *base)));
+            directions
+                .extend(firsts.keys().filter(|base| role(base).comes_before(role(query))).map(|base| (*query, *base)));
         }
         directions
     }
@@ -179,36 +267,85 @@ impl Joins<'_> {
     }
 }
 
-/// Translates rows to samples and adds the pairs that `wanted` lets through; the others are not counted either.
-fn add(
-    set: &mut PairSet,
-    left: &[SampleId],
-    right: &[SampleId],
-    found: &RowPairs,
-    wanted: impl Fn(SampleId, SampleId) -> bool,
-) {
-    let before = set.pairs.len();
-    let pairs = found.pairs.iter().map(|pair| Pair {
-        a: left[pair.a as usize],
-        b: right[pair.b as usize],
-        similarity: pair.cosine,
-    });
-    set.pairs.extend(pairs.filter(|pair| wanted(pair.a, pair.b)));
-    let unwanted = found.pairs.len() - (set.pairs.len() - before);
-    set.n_found += found.n_found - unwanted as u64;
+/// What is searched: queries among each other, or with a base.
+struct Side<'a> {
+    /// Of the search, in the store.
+    name: String,
+    queries: &'a [SampleId],
+    base: Option<&'a [SampleId]>,
 }
 
-fn stars(ids: &[SampleId], found: &RowPairs) -> Vec<Star> {
-    let cosine = |a: u32, b: u32| {
-        let place = found.pairs.binary_search_by_key(&(a.min(b), a.max(b)), |pair| (pair.a, pair.b));
-        found.pairs[place.expect("because a member is paired with its leader")].cosine
+/// Translates places to samples and adds the pairs.
+fn add(set: &mut PairSet, side: &Side<'_>, found: &PlacePairs) {
+    let base = side.base.unwrap_or(side.queries);
+    set.n_found += found.n_more + found.pairs.len() as u64;
+    set.pairs.extend(found.pairs.iter().map(|(it, verified)| Pair {
+        a: side.queries[it.a as usize],
+        b: base[it.b as usize],
+        kind: it.kind,
+        similarity: it.similarity,
+        verified: Some(*verified),
+    }));
+}
+
+/// What identical samples and copies connect, in whatever splits they are; what is merely close connects nothing.
+pub(crate) fn families<'a>(
+    n_samples: usize,
+    identity: &IdentityGroups,
+    sets: impl Iterator<Item = &'a PairSet>,
+) -> Families {
+    let links = sets.flat_map(|set| set.of_rung(Rung::Copy));
+    let links: Vec<(u32, u32, f32)> =
+        links.map(|pair| (identity.leader(pair.a).0, identity.leader(pair.b).0, pair.score())).collect();
+    let mut is_linked = vec![false; n_samples];
+    links.iter().for_each(|(a, b, _)| {
+        is_linked[*a as usize] = true;
+        is_linked[*b as usize] = true;
+    });
+    let members = |leaders: &[u32]| {
+        let mut members: Vec<SampleId> = Vec::new();
+        for leader in leaders {
+            match identity.members(SampleId(*leader)) {
+                Some(group) => members.extend(group),
+                None => members.push(SampleId(*leader)),
+            }
+        }
+        members.sort_unstable();
+        members
     };
-    let star = |star: tamis_neighbors::Star| {
-        let with = |member: &u32| (ids[*member as usize], cosine(star.leader, *member));
-        let mut members: Vec<(SampleId, f32)> = star.members.iter().map(with).collect();
-        members.sort_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
-        Star { leader: ids[star.leader as usize], members }
-    };
-    let pairs = found.pairs.iter().map(|pair| (pair.a, pair.b));
-    tamis_neighbors::stars(ids.len(), pairs).into_iter().map(star).collect()
+    let linked = tamis_neighbors::families(n_samples, &links).into_iter().map(|it| Family {
+        members: members(&it.members),
+        diameter: it.diameter,
+        weakest_link: it.weakest_link,
+    });
+    let alone = identity.repeated().iter().filter(|group| !is_linked[group[0].idx()]);
+    let mut list: Vec<Family> =
+        alone.map(|group| Family { members: group.clone(), diameter: 1, weakest_link: 1.0 }).chain(linked).collect();
+    list.sort_by_key(|family| family.members[0]);
+    Families::new(n_samples, list)
+}
+
+/// Covers the copies by stars, then what is close and no copy of something that is kept.
+fn stars(set: &PairSet, ranks: &[u32]) -> Vec<Star> {
+    let mut goes = vec![false; ranks.len()];
+    let mut all = Vec::new();
+    for rung in [Rung::Copy, Rung::Semantic] {
+        let pairs: Vec<&Pair> = set.of_rung(rung).filter(|pair| !goes[pair.a.idx()] && !goes[pair.b.idx()]).collect();
+        let closeness = |a: SampleId, b: SampleId| {
+            let place = pairs.binary_search_by_key(&(a.min(b), a.max(b)), |pair| (pair.a, pair.b));
+            let pair = pairs[place.expect("because a member is paired with its leader")];
+            if rung == Rung::Copy { pair.score() } else { pair.similarity }
+        };
+        let found = tamis_neighbors::stars(pairs.iter().map(|pair| (pair.a.0, pair.b.0)), ranks);
+        for star in found {
+            let leader = SampleId(star.leader);
+            let with = |member: &u32| (SampleId(*member), closeness(leader, SampleId(*member)));
+            let mut members: Vec<(SampleId, f32)> = star.members.iter().map(with).collect();
+            members.sort_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
+            members.iter().for_each(|(member, _)| goes[member.idx()] = true);
+            all.push(Star { leader, rung, members });
+        }
+    }
+    all.sort_by_key(|star| (star.leader, star.rung));
+    all
 }

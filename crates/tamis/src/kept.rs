@@ -2,13 +2,15 @@
 //! again.
 
 use ndarray::Array2;
-use tamis_core::{Digest, Shelf};
+use tamis_core::{Alignment, Crop, Digest, Margins, Orientation, PairKind, Shared, Shelf, Verified};
 use tamis_data::store::codec::{Reader, Writer};
 use tamis_data::store::{Store, StoreError};
-use tamis_neighbors::{JoinOptions, Neighbors, RowPair, RowPairs};
+use tamis_neighbors::{JoinOptions, Neighbors};
+
+use crate::copies::Proposal;
 
 /// Raised when a join finds something else than before, so that outputs of an older version are not taken up.
-const JOIN_VERSION: &str = "1";
+const JOIN_VERSION: &str = "2";
 
 /// Hashes what a join depends on: who joins how, which vectors, and which of them.
 pub(crate) struct Key(blake3::Hasher);
@@ -22,6 +24,12 @@ impl Key {
 
     pub(crate) fn options(mut self, options: &JoinOptions) -> Self {
         self.0.update(&options.min_cosine.to_le_bytes()).update(&(options.max_pairs as u64).to_le_bytes());
+        self
+    }
+
+    /// The smallest score of pairs that are kept for it.
+    pub(crate) fn min_kept(mut self, min: f32) -> Self {
+        self.0.update(&min.to_le_bytes());
         self
     }
 
@@ -53,19 +61,19 @@ pub(crate) trait Kept: Sized {
 }
 
 /// Takes the output called `name` from the store, or computes it and puts it there; says which.
-pub(crate) fn keep<T: Kept>(
+pub(crate) fn keep<T: Kept, E: From<StoreError>>(
     store: &Store,
     name: &str,
     key: &Key,
-    compute: impl FnOnce() -> T,
-) -> Result<(T, bool), StoreError> {
+    compute: impl FnOnce() -> Result<T, E>,
+) -> Result<(T, bool), E> {
     let key = key.digest();
     if let Some(bytes) = store.stage(name, key)?
         && let Some(output) = T::read(&mut Reader::new(&bytes))
     {
         return Ok((output, true));
     }
-    let output = compute();
+    let output = compute()?;
     let mut out = Writer::new();
     output.write(&mut out);
     store.keep_stage(name, key, &out.finish())?;
@@ -104,22 +112,79 @@ impl Shelf for StoreShelf<'_> {
     }
 }
 
-impl Kept for RowPairs {
+/// What a search of copies and of what is close found, by places in what was searched.
+#[derive(Debug, Default)]
+pub(crate) struct PlacePairs {
+    /// Ascending by `(a, b)`.
+    pub(crate) pairs: Vec<(Proposal, Verified)>,
+    /// Pairs beyond the cap.
+    pub(crate) n_more: u64,
+}
+
+impl Kept for PlacePairs {
     fn write(&self, out: &mut Writer) {
-        out.u64(self.n_found);
-        out.u32s(&self.pairs.iter().map(|it| it.a).collect::<Vec<_>>());
-        out.u32s(&self.pairs.iter().map(|it| it.b).collect::<Vec<_>>());
-        out.f32s(&self.pairs.iter().map(|it| it.cosine).collect::<Vec<_>>());
+        out.u64(self.n_more);
+        out.u64(self.pairs.len() as u64);
+        for (Proposal { a, b, kind, similarity }, Verified { score, shared }) in &self.pairs {
+            out.u32(*a);
+            out.u32(*b);
+            out.u8(KINDS.iter().position(|it| it == kind).map_or(u8::MAX, |it| it as u8));
+            out.u32(similarity.to_bits());
+            out.u32(score.to_bits());
+            write_shared(shared, out);
+        }
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let n_found = from.u64()?;
-        let (a, b, cosine) = (from.u32s()?, from.u32s()?, from.f32s()?);
-        if a.len() != b.len() || a.len() != cosine.len() {
-            return None;
+        let n_more = from.u64()?;
+        let n = usize::try_from(from.u64()?).ok()?;
+        let mut pairs = Vec::new();
+        for _ in 0..n {
+            let (a, b, kind) = (from.u32()?, from.u32()?, *KINDS.get(usize::from(from.u8()?))?);
+            let (similarity, score) = (f32::from_bits(from.u32()?), f32::from_bits(from.u32()?));
+            let shared = read_shared(from)?;
+            pairs.push((Proposal { a, b, kind, similarity }, Verified { score, shared }));
         }
-        let pairs = a.into_iter().zip(b).zip(cosine).map(|((a, b), cosine)| RowPair { a, b, cosine }).collect();
-        Some(Self { pairs, n_found })
+        Some(Self { pairs, n_more })
+    }
+}
+
+/// Kinds in the order of their codes.
+const KINDS: [PairKind; 4] = [PairKind::Cosine, PairKind::Jaccard, PairKind::Containment, PairKind::Hamming];
+
+/// What there is nothing of has code 0, and so has what this version has no code for.
+fn write_shared(shared: &Shared, out: &mut Writer) {
+    match shared {
+        Shared::Run { a, b, n_words } => {
+            out.u8(1);
+            [a, b, n_words].into_iter().for_each(|it| out.u32(*it));
+        }
+        Shared::Pixels(Alignment { orientation, crop }) => {
+            out.u8(if crop.is_some() { 3 } else { 2 });
+            out.u8(Orientation::ALL.iter().position(|it| it == orientation).map_or(u8::MAX, |it| it as u8));
+            for Margins { left, top, right, bottom } in crop.iter().flat_map(|it| [it.first, it.second]) {
+                [left, top, right, bottom].into_iter().for_each(|it| out.u32(it.to_bits()));
+            }
+        }
+        _ => out.u8(0),
+    }
+}
+
+fn read_shared(from: &mut Reader<'_>) -> Option<Shared> {
+    let code = from.u8()?;
+    match code {
+        0 => Some(Shared::Nothing),
+        1 => Some(Shared::Run { a: from.u32()?, b: from.u32()?, n_words: from.u32()? }),
+        2 | 3 => {
+            let orientation = *Orientation::ALL.get(usize::from(from.u8()?))?;
+            let mut margins = || {
+                let mut number = || from.u32().map(f32::from_bits);
+                Some(Margins { left: number()?, top: number()?, right: number()?, bottom: number()? })
+            };
+            let crop = if code == 3 { Some(Crop { first: margins()?, second: margins()? }) } else { None };
+            Some(Shared::Pixels(Alignment { orientation, crop }))
+        }
+        _ => None,
     }
 }
 

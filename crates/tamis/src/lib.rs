@@ -17,6 +17,8 @@ pub mod copies;
 
 pub mod ingest;
 
+pub mod keep_order;
+
 mod joins;
 
 mod kept;

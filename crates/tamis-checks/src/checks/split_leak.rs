@@ -1,14 +1,9 @@
 //! `split-leak`: samples of an evaluation split that training has seen.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use tamis_core::{Check, CheckContext, CheckError, CheckInfo, CheckResult, Evidence, Need, SplitRole};
 
-use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Dataset, Evidence, Finding, IdentityGroups,
-    IdentityLevel, Need, PairSearch, SampleId, Severity, SplitId, SplitRole, Suggestion,
-};
-
-use super::{CheckDef, check_cosine, copies_in_split, cosine_option, count, options, pair_notes, threshold};
+use super::{CheckDef, options};
+use crate::leaks::{LeakOptions, find};
 
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
@@ -17,48 +12,14 @@ pub(super) static DEF: CheckDef = CheckDef {
         page: include_str!("split_leak.md"),
     },
     build: |table| {
-        let check: SplitLeak = options(DEF.info.id, table)?;
-        check_cosine(DEF.info.id, check.min_cosine)?;
-        Ok(Box::new(check))
+        let options: LeakOptions = options(DEF.info.id, table)?;
+        options.check(DEF.info.id)?;
+        Ok(Box::new(SplitLeak(options)))
     },
 };
 
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct SplitLeak {
-    /// Smallest cosine of the rung "near"; `None` for the model's own.
-    min_cosine: Option<f32>,
-}
-
-/// How sure it is that two samples are the same, surest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rung {
-    Identical(IdentityLevel),
-    Near,
-}
-
-impl Rung {
-    /// Whether nothing that matters can differ.
-    fn is_certain(self) -> bool {
-        matches!(self, Self::Identical(level) if level.is_certain())
-    }
-}
-
-/// Near matches listed in one finding, the closest first; `pairs.parquet` has all. Chosen so that findings stay readable
-/// and their file in proportion to the samples: templates have thousands of matches each.
-const MAX_MATCHES: usize = 100;
-
-/// A sample that the leaked one was found in.
-#[derive(Clone, Copy, Debug)]
-struct Match {
-    rung: Rung,
-    similarity: f32,
-    sample: SampleId,
-}
-
-/// What was found for each leaked sample: key is the split that is evaluated on and the first sample there of the
-/// identity group.
-type Leaks = BTreeMap<(SplitId, SampleId), Vec<Match>>;
+#[derive(Debug)]
+struct SplitLeak(LeakOptions);
 
 impl Check for SplitLeak {
     fn info(&self) -> &'static CheckInfo {
@@ -66,159 +27,15 @@ impl Check for SplitLeak {
     }
 
     fn needs(&self) -> Vec<Need> {
-        vec![Need::Splits, Need::Embeddings, Need::Pairs { search: PairSearch::AcrossSplits, min: self.min_cosine }]
+        vec![Need::Splits, Need::Embeddings, Need::Pairs(self.0.pairs())]
     }
 
     fn options(&self) -> Evidence {
-        cosine_option(self.min_cosine)
+        self.0.evidence()
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
-        let pairs = cx.pairs(PairSearch::AcrossSplits, self.min_cosine)?;
-        let mut leaks = identical(cx);
-        for pair in &pairs.pairs {
-            let found = Match { rung: Rung::Near, similarity: pair.similarity, sample: pair.b };
-            leaks.entry((cx.dataset.sample(pair.a).split, pair.a)).or_default().push(found);
-        }
-        let mut findings = Vec::new();
-        let mut flagged = BTreeSet::new();
-        for ((split, first), matches) in leaks {
-            let queries = copies_in_split(cx, first, split);
-            flagged.extend(queries.iter().copied());
-            findings.push(finding(cx, &queries, matches, |id| cx.embeddings().is_ok_and(|it| it.is_truncated(id))));
-        }
-        // Stable: findings of one rung and score stay in reading order.
-        findings.sort_by(|(x_rung, x), (y_rung, y)| {
-            let key = (y.severity, *x_rung).cmp(&(x.severity, *y_rung));
-            key.then(y.score.total_cmp(&x.score))
-        });
-        let evaluated = |id: &SampleId| cx.dataset.split_role(cx.dataset.sample(*id).split) != SplitRole::Train;
-        let across =
-            cx.levels().map(|(level, groups)| (Cow::from(format!("groups_{}", level.id())), groups_across(cx, groups)));
-        let mut facts: Vec<_> = across.collect();
-        facts.push(("near_pairs".into(), count(pairs.n_found)));
-        facts.push(("query_samples".into(), flagged.len()));
-        Ok(CheckResult {
-            population: cx.dataset.ok_ids().filter(evaluated).count(),
-            flagged: flagged.len(),
-            findings: findings.into_iter().map(|(_, finding)| finding).collect(),
-            threshold: Some(threshold(pairs)),
-            threshold_source: format!("identical: a fact; near: {}", pairs.min_source),
-            facts,
-            scores: None,
-            notes: pair_notes(pairs, cx.embeddings()?),
-        })
-    }
-}
-
-/// Whether samples of `base` may have been seen before `query` is evaluated on.
-fn comes_before(dataset: &Dataset, base: SplitId, query: SplitId) -> bool {
-    dataset.split_role(base) < dataset.split_role(query)
-}
-
-/// Leaks that are facts: members of one identity group in a split and in one before it.
-fn identical(cx: &CheckContext<'_>) -> Leaks {
-    let mut leaks = Leaks::new();
-    for group in cx.identity().repeated() {
-        let splits: BTreeSet<SplitId> = group.iter().map(|id| cx.dataset.sample(*id).split).collect();
-        for query in splits {
-            let (queries, others): (Vec<_>, Vec<_>) =
-                group.iter().copied().partition(|id| cx.dataset.sample(*id).split == query);
-            let seen = others.into_iter().filter(|id| comes_before(cx.dataset, cx.dataset.sample(*id).split, query));
-            let matches: Vec<Match> = seen
-                .map(|sample| Match { rung: Rung::Identical(level(cx, &queries, sample)), similarity: 1.0, sample })
-                .collect();
-            if !matches.is_empty() {
-                leaks.insert((query, queries[0]), matches);
-            }
-        }
-    }
-    leaks
-}
-
-/// The strictest level at which `sample` is the same as one of `queries`.
-fn level(cx: &CheckContext<'_>, queries: &[SampleId], sample: SampleId) -> IdentityLevel {
-    let levels = queries.iter().map(|query| cx.common_level(&[*query, sample]));
-    levels.min().expect("because a leak has a sample that leaked")
-}
-
-/// How many of `groups` have members in a split and in one before it.
-fn groups_across(cx: &CheckContext<'_>, groups: &IdentityGroups) -> usize {
-    let across = |group: &&Vec<SampleId>| {
-        let roles = group.iter().map(|id| cx.dataset.split_role(cx.dataset.sample(*id).split));
-        roles.clone().min() < roles.max()
-    };
-    groups.repeated().iter().filter(across).count()
-}
-
-fn finding(
-    cx: &CheckContext<'_>,
-    queries: &[SampleId],
-    mut matches: Vec<Match>,
-    truncated: impl Fn(SampleId) -> bool,
-) -> (Rung, Finding) {
-    let role = |it: &Match| cx.dataset.split_role(cx.dataset.sample(it.sample).split);
-    // Facts before suspicions, train before validation: what decides the severity is said first.
-    let key = |it: &Match| (it.rung == Rung::Near, role(it), it.rung);
-    matches
-        .sort_by(|x, y| key(x).cmp(&key(y)).then(y.similarity.total_cmp(&x.similarity)).then(x.sample.cmp(&y.sample)));
-    let n_matches = matches.len();
-    let n_facts = matches.iter().filter(|it| it.rung != Rung::Near).count();
-    matches.truncate(n_facts.max(MAX_MATCHES));
-    let best = matches[0];
-    let query = cx.dataset.sample(queries[0]).split;
-    let is_test = cx.dataset.split_role(query) == SplitRole::Test;
-    let cut = matches.iter().any(|it| truncated(it.sample)) || queries.iter().any(|id| truncated(*id));
-    let (severity, confidence) = match best.rung {
-        Rung::Identical(level) => {
-            let grave = is_test && matches.iter().any(|it| it.rung.is_certain() && role(it) == SplitRole::Train);
-            let certain = if level.is_certain() { Confidence::High } else { Confidence::Medium };
-            (if grave { Severity::High } else { Severity::Medium }, certain)
-        }
-        Rung::Near if cut => (Severity::Low, Confidence::Low),
-        Rung::Near => (Severity::Low, Confidence::Medium),
-    };
-    let direction = format!("{} -> {}", cx.dataset.split_name(best.sample), cx.dataset.split_name(queries[0]));
-    let same: Vec<SampleId> = matches.iter().filter(|it| it.rung.is_certain()).map(|it| it.sample).collect();
-    let evidence = matches.iter().map(|it| {
-        Evidence::new()
-            .with("key", it.sample)
-            .with("split", cx.dataset.split_name(it.sample))
-            .with("rung", rung_id(it.rung))
-            .with("similarity", it.similarity)
-    });
-    let finding = Finding {
-        severity,
-        confidence,
-        score: f64::from(best.similarity),
-        message: message(cx, queries[0], best, n_matches),
-        evidence: Evidence::new()
-            .with("rung", rung_id(best.rung))
-            .with("direction", direction)
-            .with("n_matches", n_matches)
-            .with("matches", evidence.collect::<Vec<_>>()),
-        samples: queries.iter().copied().chain(matches.iter().map(|it| it.sample)).collect(),
-        suggestion: Some(if same.is_empty() { Suggestion::Review } else { Suggestion::Drop(same) }),
-    };
-    (best.rung, finding)
-}
-
-fn message(cx: &CheckContext<'_>, query: SampleId, best: Match, n_matches: usize) -> String {
-    let (from, to) = (cx.dataset.split_name(best.sample), cx.dataset.split_name(query));
-    let more = match n_matches {
-        1 => String::new(),
-        n => format!("; {} more like it", n - 1),
-    };
-    match best.rung {
-        Rung::Identical(level) => format!("a sample of {to} has the same {} as one of {from}{more}", level.phrase()),
-        Rung::Near => format!("a sample of {to} is close to one of {from}: cosine {:.3}{more}", best.similarity),
-    }
-}
-
-fn rung_id(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Identical(level) => level.id(),
-        Rung::Near => "near",
+        find(cx, &self.0, |role| matches!(role, SplitRole::Validation | SplitRole::Test))
     }
 }
 
@@ -259,7 +76,7 @@ mod tests {
             ]
         );
         // d with b and c, e with a, b and c; d and a are one identity group.
-        assert_eq!(fact(&result, "near_pairs"), 5);
+        assert_eq!(fact(&result, "semantic_pairs"), 5);
     }
 
     #[test]
@@ -290,5 +107,64 @@ mod tests {
     fn splits_that_share_nothing_do_not_leak() {
         let result = Scene::parse("a | train | - | 1, 0\nb | test | - | 0, 1").run("split-leak", "min_cosine = 0.9");
         assert!(result.findings.is_empty());
+    }
+
+    #[test]
+    fn a_copy_is_told_by_its_contents_and_its_severity_is_medium() {
+        let scene = "
+            a | train | - | 1, 0 | one two three four five
+            b | test  | - | 0, 1 | one two three four six five";
+        let result = Scene::parse(scene).run("split-leak", "min_cosine = 0.9\nmin_copy = 0.8");
+        assert_eq!(messages(&result), ["b a: a sample of test is a copy of one of train: score 0.833"]);
+        assert_eq!(result.findings[0].severity, Severity::Medium);
+        assert!(result.curve.is_empty(), "there is no reference");
+    }
+
+    /// A train text, test texts with so many of its ten words, and a reference with one or two of them.
+    fn with_reference(tests: &[usize], n_reference: usize) -> String {
+        let words = |n: usize, own: &str| {
+            let kept = (0..n).map(|it| format!("w{it}"));
+            let others = (n..10).map(|it| format!("{own}x{it}"));
+            kept.chain(others).collect::<Vec<_>>().join(" ")
+        };
+        let mut scene = format!("a | train | - | 1, 0 | {}\n", words(10, ""));
+        for (place, n) in tests.iter().enumerate() {
+            scene.push_str(&format!("t{place} | test | - | 0, 1 | {}\n", words(*n, &format!("t{place}"))));
+        }
+        for place in 0..n_reference {
+            scene.push_str(&format!(
+                "r{place} | reference | - | 0, 1 | {}\n",
+                words(1 + place % 2, &format!("r{place}"))
+            ));
+        }
+        scene
+    }
+
+    #[test]
+    fn a_reference_tells_what_is_a_copy() {
+        // Half of the words would not do by the fixed score; the p-value is 1 / 101 for 2 of 10 tests.
+        let scene = with_reference(&[9, 5, 1, 2, 1, 2, 1, 2, 1, 2], 100);
+        let result = Scene::parse(&scene).run("split-leak", "min_cosine = 0.999");
+        let found: Vec<&str> = result.findings.iter().map(|it| it.severity.id()).collect();
+        assert_eq!((found, result.flagged), (vec!["high", "high"], 2));
+        assert!(result.threshold_source.contains("at most 5 %"), "{}", result.threshold_source);
+        let point = result.curve.iter().find(|it| it.flagged == 2).unwrap();
+        assert!(point.max_false <= 2, "{point:?}");
+    }
+
+    #[test]
+    fn nothing_is_called_a_copy_where_nothing_stands_out() {
+        let result = Scene::parse(&with_reference(&[1, 2, 1, 2], 100)).run("split-leak", "min_cosine = 0.999");
+        assert!(result.findings.is_empty() && result.threshold.is_none(), "{:?}", messages(&result));
+    }
+
+    #[test]
+    fn a_reference_that_is_too_small_says_so_and_the_fixed_score_stands_in() {
+        let scene = with_reference(&[9, 1, 2, 1, 2, 1, 2, 1, 2, 1], 20);
+        let result = Scene::parse(&scene).run("split-leak", "min_cosine = 0.999\nfdr = 0.01");
+        assert_eq!(messages(&result), ["t0 a: a sample of test is a copy of one of train: score 0.818"]);
+        assert_eq!(result.findings[0].severity, Severity::Medium);
+        assert!(result.notes.iter().any(|note| note.contains("the fixed score 0.8 stands in")), "{:?}", result.notes);
+        assert!(result.notes.iter().any(|note| note.contains("unless at least 48 of the 10 tested are")));
     }
 }

@@ -77,11 +77,15 @@ impl FromStr for Shingle {
 }
 
 fn of_words<'a>(words: impl Iterator<Item = &'a str>, n: usize) -> Vec<u64> {
-    let words: Vec<u64> = words.map(|word| hash(word.as_bytes())).collect();
+    hash_of_run(&words.map(|word| hash(word.as_bytes())).collect::<Vec<_>>(), n)
+}
+
+/// A hash of each run of `n` words, which are given by hashes; of all where there are fewer, and none where there is none.
+pub(crate) fn hash_of_run(words: &[u64], n: usize) -> Vec<u64> {
     let run = |words: &[u64]| words.iter().fold(0_u64, |hash, word| mix(hash.rotate_left(23) ^ *word));
     match words.len() {
         0 => Vec::new(),
-        length if length < n => vec![run(&words)],
+        length if length < n => vec![run(words)],
         _ => words.windows(n).map(run).collect(),
     }
 }
@@ -96,7 +100,7 @@ fn of_chars(text: &str, n: usize) -> Vec<u64> {
 }
 
 /// FNV-1a of 64 bits (Fowler, Noll, Vo), with its bits mixed.
-fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold))
 }

@@ -168,7 +168,7 @@ impl Page<'_> {
             self.paragraph(indent, &format!("and {}", prose::counted(exhibit.n_hidden, "more sample")), Ink::Plain)?;
         }
         let rest = exhibit.rest.iter();
-        let rest = rest.map(|(name, value)| format!("{}: {}", prose::words(name), prose::value(report.dataset, value)));
+        let rest = rest.map(|(name, value)| format!("{}: {}", prose::words(name), prose::value(report, value)));
         let rest = rest.collect::<Vec<_>>().join(" · ");
         if !rest.is_empty() {
             self.paragraph(indent, &rest, Ink::Plain)?;

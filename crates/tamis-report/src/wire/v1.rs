@@ -10,11 +10,11 @@ mod finding;
 use std::io;
 
 use serde_json::{Map, Value as Json};
-use tamis_core::{Dataset, Evidence, Report, Value};
+use tamis_core::{Evidence, Report, Value};
 
 pub use audit::{
-    AUDIT_SCHEMA, Audit, CheckOutcome, CheckRecord, DatasetRecord, FullAudit, InputRecord, LabelRecord, ModelRecord,
-    PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
+    AUDIT_SCHEMA, Audit, CheckOutcome, CheckRecord, CurvePoint, DatasetRecord, FullAudit, InputRecord, LabelRecord,
+    ModelRecord, PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
 };
 pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, findings};
 
@@ -53,23 +53,24 @@ pub fn write_audit(report: &Report<'_>, out: &mut dyn io::Write) -> Result<(), R
 }
 
 /// Named values as a JSON object, in their order; a sample becomes its key.
-fn object(dataset: &Dataset, owner: &str, evidence: &Evidence) -> Result<Map<String, Json>, NotFinite> {
-    let entry = |(name, value): &(&'static str, Value)| Ok(((*name).to_owned(), json(dataset, owner, name, value)?));
+fn object(report: &Report<'_>, owner: &str, evidence: &Evidence) -> Result<Map<String, Json>, NotFinite> {
+    let entry = |(name, value): &(&'static str, Value)| Ok(((*name).to_owned(), json(report, owner, name, value)?));
     evidence.0.iter().map(entry).collect()
 }
 
-fn json(dataset: &Dataset, owner: &str, name: &str, value: &Value) -> Result<Json, NotFinite> {
+fn json(report: &Report<'_>, owner: &str, name: &str, value: &Value) -> Result<Json, NotFinite> {
     Ok(match value {
         Value::Int(number) => Json::from(*number),
         Value::Float(number) => Json::from(finite(owner, name, *number)?),
         Value::Text(text) => Json::from(text.as_str()),
         Value::Bool(flag) => Json::from(*flag),
-        Value::Sample(id) => Json::from(dataset.key(*id)),
+        Value::Sample(id) => Json::from(report.dataset.key(*id)),
+        Value::Words(id, first, n) => Json::from(report.words(*id, *first, *n)),
         Value::List(values) => {
-            let values: Result<Vec<_>, _> = values.iter().map(|it| json(dataset, owner, name, it)).collect();
+            let values: Result<Vec<_>, _> = values.iter().map(|it| json(report, owner, name, it)).collect();
             Json::from(values?)
         }
-        Value::Map(evidence) => Json::from(object(dataset, owner, evidence)?),
+        Value::Map(evidence) => Json::from(object(report, owner, evidence)?),
     })
 }
 
@@ -137,7 +138,7 @@ mod tests {
     fn a_number_that_is_not_finite_is_named() {
         let evidence = Evidence::new().with("inner", Evidence::new().with("cosine", f64::NAN));
         let fixture = testing::fixture();
-        let error = object(&fixture.dataset, "outlier", &evidence).unwrap_err();
+        let error = object(&fixture.report(), "outlier", &evidence).unwrap_err();
         assert_eq!(error.to_string(), "`cosine` of outlier is not a finite number");
     }
 

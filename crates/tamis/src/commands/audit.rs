@@ -15,7 +15,7 @@ use tamis_data::atomic::Commits;
 use tamis_data::store::Store;
 use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
 
-use super::{device, inputs, model_name, read_options, set_threads};
+use super::{device, inputs, keep_order, model_name, read_options, set_threads};
 use crate::args::AuditArgs;
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 use crate::interrupt;
@@ -92,6 +92,7 @@ fn options(
         hub: config::hub(),
         device: device(&args.read, file)?,
         checks,
+        keep: keep_order(&args.keep, &file.keep)?,
         seed: args.seed.or(file.seed).unwrap_or(0),
         fail_on,
         config_file,

@@ -4,9 +4,24 @@ use std::collections::HashMap;
 
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
-use tamis_core::{Alignment, ContentError, Embeddings, Grey, ImageSource, Modality, Progress, SampleId};
-use tamis_neighbors::verify::{ImagePrint, MIN_TEXTURE};
+use tamis_core::{
+    Alignment, ContentError, Embeddings, Grey, ImageFacts, ImageSource, Modality, PairKind, Progress, SampleId, Task,
+};
+use tamis_neighbors::verify::{ImageCopy, ImagePrint, MIN_TEXTURE};
 use tamis_neighbors::{HammingJoin, JoinOptions, cross_join, self_join};
+
+use super::{CopyRule, Proposal};
+
+/// What counts as a copy of a picture in an audit.
+pub(crate) const RULE: CopyRule =
+    CopyRule { min: 0.97, source: "the cut of `tamis pairs --kind copy`, see docs/pairs.md", min_kept: 0.85 };
+
+/// Most bits in which the hashes of a proposal differ in an audit, where vectors and the nearest neighbors propose as well:
+/// what `imagededup` takes for a duplicate.
+const AUDIT_RADIUS: u32 = 10;
+
+/// Bits of a hash.
+const HASH_BITS: f32 = 64.0;
 
 /// What is proposed and what counts.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +109,48 @@ impl Pictures<'_> {
         self.search(queries, Some(base), options, progress)
     }
 
+    /// Pairs whose hashes are near in one of eight orientations; a flat picture is in none.
+    pub(super) fn propose(
+        &self,
+        queries: &[SampleId],
+        base: Option<&[SampleId]>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Proposal>, ContentError> {
+        let others = base.unwrap_or(queries);
+        let facts = |ids: &[SampleId]| -> Result<Vec<Option<&ImageFacts>>, ContentError> {
+            let of = |id: &SampleId| {
+                let is_rich = self.source.grey(*id)?.is_some_and(|it| MIN_TEXTURE <= it.texture());
+                Ok(if is_rich { self.source.facts(*id) } else { None })
+            };
+            ids.par_iter().map(of).collect()
+        };
+        let join = HammingJoin { radius: AUDIT_RADIUS, max_pairs: ImageCopyOptions::default().max_proposed };
+        let turned: Vec<_> = facts(queries)?.iter().map(|it| it.map(ImageFacts::oriented_phashes)).collect();
+        let upright: Vec<_> = facts(others)?.iter().map(|it| it.map(|it| it.phash)).collect();
+        let task = progress.begin("comparing hashes", Some(queries.len() as u64), Modality::Image.nouns());
+        let found = join.oriented_join(&turned, &upright, &*task).pairs;
+        #[expect(clippy::cast_precision_loss, reason = "a distance is at most 64")]
+        let proposal = |it: tamis_neighbors::HashPair| {
+            let (a, b) = if base.is_none() { (it.a.min(it.b), it.a.max(it.b)) } else { (it.a, it.b) };
+            Proposal { a, b, kind: PairKind::Hamming, similarity: 1.0 - it.distance as f32 / HASH_BITS }
+        };
+        Ok(found.into_iter().map(proposal).filter(|it| base.is_some() || it.a != it.b).collect())
+    }
+
+    /// Compares the pixels of pairs; `None` where one of the pictures is flat or they have nothing in common.
+    pub(super) fn compare(
+        &self,
+        pairs: &[(SampleId, SampleId)],
+        task: &dyn Task,
+    ) -> Result<Vec<Option<ImageCopy>>, ContentError> {
+        let prints = self.prints(pairs)?;
+        let compare = |(a, b): &(SampleId, SampleId)| {
+            task.advance(1);
+            prints.get(a)?.compare(prints.get(b)?)
+        };
+        Ok(pairs.par_iter().map(compare).collect())
+    }
+
     fn search(
         &self,
         queries: &[SampleId],
@@ -119,15 +176,13 @@ impl Pictures<'_> {
         let (proposed, is_capped) = self.proposed(&queries, base.as_deref(), options, progress);
         copies.is_capped = is_capped;
         copies.n_proposed = proposed.len() as u64;
-        let prints = self.prints(&proposed)?;
         let task = progress.begin("comparing pixels", Some(proposed.len() as u64), "pairs");
-        let compare = |(a, b): &(SampleId, SampleId)| {
-            task.advance(1);
-            let copy = prints.get(a)?.compare(prints.get(b)?)?;
-            let pair = ImagePair { a: *a, b: *b, score: copy.score, alignment: copy.alignment };
-            (options.min_score <= copy.score).then_some(pair)
+        let compared = self.compare(&proposed, &*task)?;
+        let pair = |((a, b), copy): (&(SampleId, SampleId), Option<ImageCopy>)| {
+            let copy = copy.filter(|it| options.min_score <= it.score)?;
+            Some(ImagePair { a: *a, b: *b, score: copy.score, alignment: copy.alignment })
         };
-        copies.pairs = proposed.par_iter().filter_map(compare).collect();
+        copies.pairs = proposed.iter().zip(compared).filter_map(pair).collect();
         Ok(copies)
     }
 

@@ -5,8 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use tamis_core::report::wilson_interval;
 use tamis_core::{
-    CheckReport, CheckResult, Contents, Dataset, Evidence, Finding, ImageFacts, ModelInput, Outcome, Report, Severity,
-    Value,
+    CheckReport, CheckResult, Contents, Evidence, Finding, ImageFacts, ModelInput, Outcome, Report, Severity, Value,
 };
 
 use crate::exhibit::{Exhibit, Exhibited, Layout, Passage};
@@ -195,7 +194,7 @@ impl Page {
             checks: report.checks.iter().map(|check| Row::new(check, scale)).collect(),
             sections: report.checks.iter().filter_map(|check| Section::new(report, check)).collect(),
             provenance: provenance(report),
-            config: facts(report.dataset, &report.config),
+            config: facts(report, &report.config),
             limits: format!(
                 "This page shows the worst {MAX_FINDINGS} findings of each check, at most {} samples of each \
                  finding and {}. Everything is in findings.jsonl.",
@@ -313,7 +312,7 @@ impl Item {
             confidence: finding.confidence.id(),
             message: visible(&finding.message),
             suggestion: prose::remedy(report.dataset, finding),
-            evidence: evidence.map(|(name, value)| (*name, prose::value(report.dataset, value)).into()).collect(),
+            evidence: evidence.map(|(name, value)| (*name, prose::value(report, value)).into()).collect(),
             samples: cards.map(|(sample, passage)| Card::new(report, &exhibit, sample, passage)).collect(),
             are_pictures: matches!(report.contents, Contents::Images(_)),
             more: (0 < exhibit.n_hidden)
@@ -405,6 +404,6 @@ fn provenance(report: &Report<'_>) -> Vec<Fact> {
     facts.into_iter().map(|(name, value)| Fact { name: name.to_owned(), value }).collect()
 }
 
-fn facts(dataset: &Dataset, evidence: &Evidence) -> Vec<Fact> {
-    evidence.0.iter().map(|(name, value)| (*name, prose::value(dataset, value)).into()).collect()
+fn facts(report: &Report<'_>, evidence: &Evidence) -> Vec<Fact> {
+    evidence.0.iter().map(|(name, value)| (*name, prose::value(report, value)).into()).collect()
 }

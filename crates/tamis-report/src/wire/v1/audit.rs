@@ -129,6 +129,10 @@ pub enum SplitRole {
     Validation,
     /// Used for reported results.
     Test,
+    /// A public test set.
+    Benchmark,
+    /// Known to be clean.
+    Reference,
 }
 
 impl From<tamis_core::SplitRole> for SplitRole {
@@ -137,6 +141,8 @@ impl From<tamis_core::SplitRole> for SplitRole {
             tamis_core::SplitRole::Train => Self::Train,
             tamis_core::SplitRole::Validation => Self::Validation,
             tamis_core::SplitRole::Test => Self::Test,
+            tamis_core::SplitRole::Benchmark => Self::Benchmark,
+            tamis_core::SplitRole::Reference => Self::Reference,
         }
     }
 }
@@ -207,6 +213,20 @@ pub struct CheckRecord {
     pub facts: BTreeMap<String, u64>,
     /// What a reader must know to judge the findings.
     pub notes: Vec<String>,
+    /// What other thresholds would flag; empty where the check has no clean reference.
+    #[serde(default)]
+    pub curve: Vec<CurvePoint>,
+}
+
+/// What another threshold would flag.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CurvePoint {
+    /// Smallest score that is flagged.
+    pub threshold: f64,
+    /// Samples that are.
+    pub flagged: u64,
+    /// Upper bound of those that are clean in truth, for all thresholds at once with 95 % confidence.
+    pub max_false: u64,
 }
 
 /// What became of a check.
@@ -258,7 +278,7 @@ impl Audit {
             schema: AUDIT_SCHEMA.to_owned(),
             tool: ToolRecord { name: "tamis".to_owned(), version: report.version.to_owned() },
             command: report.command.clone(),
-            config: object(report.dataset, "config", &report.config)?,
+            config: object(report, "config", &report.config)?,
             inputs: report.dataset.files().iter().map(InputRecord::new).collect(),
             dataset: DatasetRecord::new(report),
             model: report.model.as_ref().map(ModelRecord::new),
@@ -354,6 +374,16 @@ impl ModelRecord {
     }
 }
 
+impl CurvePoint {
+    fn new(check: &str, point: &tamis_core::CurvePoint) -> Result<Self, NotFinite> {
+        Ok(Self {
+            threshold: finite(check, "curve", point.threshold)?,
+            flagged: point.flagged as u64,
+            max_false: point.max_false as u64,
+        })
+    }
+}
+
 impl CheckRecord {
     fn new(check: &CheckReport) -> Result<Self, NotFinite> {
         match &check.outcome {
@@ -379,6 +409,7 @@ impl CheckRecord {
             threshold_source: (!result.threshold_source.is_empty()).then(|| result.threshold_source.clone()),
             facts: result.facts.iter().map(|(name, count)| (name.to_string(), *count as u64)).collect(),
             notes: result.notes.clone(),
+            curve: result.curve.iter().map(|it| CurvePoint::new(id, it)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -397,6 +428,7 @@ impl CheckRecord {
             threshold_source: None,
             facts: BTreeMap::new(),
             notes: Vec::new(),
+            curve: Vec::new(),
         }
     }
 }

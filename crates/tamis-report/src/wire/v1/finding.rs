@@ -170,7 +170,7 @@ pub fn findings<'a>(report: &'a Report<'a>) -> impl Iterator<Item = Result<Findi
             score: finite(info.id, "score", finding.score)?,
             samples: finding.samples.iter().map(|id| SampleRef::new(dataset, *id)).collect(),
             message: finding.message.clone(),
-            evidence: object(dataset, info.id, &finding.evidence)?,
+            evidence: object(report, info.id, &finding.evidence)?,
             suggestion: finding.suggestion.as_ref().map(|remedy| Suggestion::new(dataset, remedy)),
             fingerprint: fingerprint(identity, *ordinal),
         })
