@@ -1,0 +1,278 @@
+"""Which copies of pictures are found, and how many false ones: tamis beside a perceptual hash and a cosine alone.
+
+    copies.py [--data acceptance-data] [--tamis PATH] [--emoji-step N]
+
+Called by scripts/bench.sh copies; see there. Pictures are of Debian packages (photographs, clip art, icons of at least 64
+pixels) and of two vendors' emoji. Each picture is a base and has a file for each distortion of DISTORTIONS; truth is the
+file that it was made of. Pairs of a base with a distorted file count: a true one has the same source. Left out are pairs
+of one family: emoji that differ in skin tone alone, flags, and sources that are the same picture by themselves (a copy
+in another package or size, or turned: mean difference of 32 x 32 grey levels at most SAME_LEVELS in one of eight
+orientations, which is no statistic of tamis).
+
+Pictures fall into two halves by the hash of their source's name; both are reported, and the cut of tamis was chosen on
+half 0. Needs what photographs.py needs, and numpy.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "acceptance")]
+
+from common import npm_pack  # noqa: E402
+from image_sets import EMOJI, EMOJI_VERSION, tar_files  # noqa: E402
+from photographs import debian, photographs  # noqa: E402
+
+# Package, version, SHA-256, pattern of the pictures, and most of them, evenly taken.
+PACKAGES = [
+    (
+        "openclipart-png",
+        "1:0.18+dfsg-19",
+        "f07f1545a2970c2cf3fa339bc2405da1a95cf2b1827bfa05bf73eb1c20291c02",
+        r".*\.png$",
+        200,
+    ),
+    (
+        "ukui-wallpapers",
+        "20.04.3-1.1",
+        "6d49be70152e6d603163458e177e501deb0be8f2916389ccbfcf59b0d7fc0262",
+        r".*\.(jpg|png)$",
+        40,
+    ),
+    (
+        "oxygen-icon-theme",
+        "5:5.103.0-1",
+        "3e49023e148906e41457a98a19a09858ddd761ef4f212fa356232924b3cebcce",
+        r".*/(64x64|128x128)/.*\.png$",
+        200,
+    ),
+]
+LONGEST_SIDE = 512
+SHORTEST_SIDE = 64
+SAME_LEVELS = 4.0
+
+
+def jpeg(picture, quality):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(file.getvalue())).convert(picture.mode)
+
+
+def half(picture):
+    return picture.resize([max(1, side // 2) for side in picture.size], Image.Resampling.LANCZOS)
+
+
+def crop(picture, share):
+    x, y = (max(1, round(share * side)) for side in picture.size)
+    return picture.crop((x, y, picture.width - x, picture.height - y))
+
+
+def bright(picture):
+    return ImageEnhance.Brightness(picture).enhance(1.3)
+
+
+def turned(picture):
+    return picture.transpose(Image.Transpose.ROTATE_90)
+
+
+# The first eight are those of the goldens.
+DISTORTIONS = {
+    "resize50": half,
+    "jpeg30": lambda it: jpeg(it, 30),
+    "crop5": lambda it: crop(it, 0.05),
+    "flip": ImageOps.mirror,
+    "rot90": turned,
+    "bright130": bright,
+    "blur2": lambda it: it.filter(ImageFilter.GaussianBlur(2)),
+    "gray": lambda it: it.convert("L"),
+    "crop10": lambda it: crop(it, 0.10),
+    "crop15": lambda it: crop(it, 0.15),
+    "flip+crop5": lambda it: crop(ImageOps.mirror(it), 0.05),
+    "rot90+jpeg30": lambda it: jpeg(turned(it), 30),
+    "crop5+bright130": lambda it: bright(crop(it, 0.05)),
+    "gray+resize50": lambda it: half(it).convert("L"),
+}
+GOLDEN = list(DISTORTIONS)[:8]
+
+
+def on_white(picture):
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def icons_and_art(downloads):
+    for package, version, sha256, pattern, n in PACKAGES:
+        files = {name: raw for name, raw in debian(downloads, package, version, sha256) if re.match(pattern, name)}
+        names = sorted(files)
+        kept = 0
+        for name in names[:: max(1, len(names) // (2 * n))]:
+            picture = Image.open(io.BytesIO(files[name]))
+            if SHORTEST_SIDE <= min(picture.size) and kept < n:
+                kept += 1
+                yield f"{package}-{kept:03}", on_white(picture)
+
+
+def real(downloads):
+    for name, raw in photographs(downloads):
+        yield name, on_white(Image.open(io.BytesIO(raw)))
+    yield from icons_and_art(downloads)
+
+
+def emoji(downloads):
+    for vendor, sha256 in EMOJI.items():
+        for name, raw in tar_files(npm_pack(downloads, f"emoji-datasource-{vendor}", EMOJI_VERSION, sha256)):
+            if name.startswith(f"package/img/{vendor}/64/"):
+                yield f"{vendor}-{Path(name).stem}", on_white(Image.open(io.BytesIO(raw)))
+
+
+def family(domain, source):
+    """Sources of one family make no pair, but for those of a picture with itself."""
+    if domain != "emoji":
+        return source
+    vendor, codes = source.split("-", 1)
+    if re.match("1f1e[6-9a-f]|1f1f", codes) or codes.startswith("1f3f4-e0"):
+        return "flags"
+    return re.sub("-(1f3f[b-f]|fe0f)", "", codes)
+
+
+def same_pictures(sources):
+    """For each source the first one that is the same picture by itself, in some orientation."""
+    small = [numpy.asarray(it.convert("L").resize((32, 32), Image.Resampling.BOX), numpy.float32) for _, it in sources]
+    flat = numpy.stack(small).reshape(len(small), -1)
+    leader = list(range(len(sources)))
+    for idx, it in enumerate(small):
+        for turn in range(4):
+            for view in (numpy.rot90(it, turn), numpy.rot90(it, turn)[:, ::-1]):
+                levels = numpy.abs(flat[:idx] - view.reshape(-1)).mean(axis=1)
+                for other in numpy.flatnonzero(levels <= SAME_LEVELS):
+                    leader[idx] = min(leader[idx], leader[other])
+    return leader
+
+
+def make(folder, domain, sources, step):
+    """Writes bases and distorted files, and what they are."""
+    listing = folder / "files.json"
+    if listing.exists():
+        return json.loads(listing.read_text())
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    kept, files = [], {}
+    for number, (name, picture) in enumerate(sources):
+        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        kept.append((name, picture))
+        picture.save(folder / "files" / f"{number:05}_base.png", compress_level=1)
+        files[f"{number:05}_base.png"] = [number, "base"]
+        if number % step == 0:
+            for kind, distort in DISTORTIONS.items():
+                ending = "jpg" if kind == "jpeg30" else "png"
+                target = f"{number:05}_{kind}.{ending}"
+                if kind == "jpeg30":
+                    picture.save(folder / "files" / target, quality=30)
+                else:
+                    distort(picture).save(folder / "files" / target, compress_level=1)
+                files[target] = [number, kind]
+    names = [name for name, _ in kept]
+    facts = {
+        "files": files,
+        "names": names,
+        "families": [family(domain, name) for name in names],
+        "same": same_pictures(kept),
+        "half": [hashlib.sha256(name.encode()).digest()[0] % 2 for name in names],
+    }
+    listing.write_text(json.dumps(facts))
+    return facts
+
+
+def pairs(tamis, folder, *words):
+    """Pairs that tamis lists, as (file, file, similarity)."""
+    command = [tamis, "pairs", *words, "--format", "jsonl", "--quiet"]
+    found = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [(it["a_key"], it["b_key"], it["similarity"]) for it in map(json.loads, found.splitlines())]
+
+
+def cosine_pairs(tamis, folder, files):
+    vectors = folder / "vectors.npy"
+    if not vectors.exists():
+        subprocess.run([tamis, "embed", "files", "--out", vectors.name, "--quiet"], cwd=folder, check=True)
+    names = sorted(files)
+    found = pairs(tamis, folder, "--kind", "cosine", "--min", "0.9", "--vectors", vectors.name)
+    return [(names[int(a)], names[int(b)], similarity) for a, b, similarity in found]
+
+
+def judge(facts, found):
+    """Pairs of a base with a distorted file: those that are right by kind, and those that are wrong with their score."""
+    files = facts["files"]
+    right, wrong = {0: defaultdict(int), 1: defaultdict(int)}, {0: [], 1: []}
+    for a, b, score in found:
+        (base, kind), (other, of_kind) = files[Path(a).name], files[Path(b).name]
+        if (kind == "base") == (of_kind == "base"):
+            continue
+        part = facts["half"][other if kind == "base" else base]
+        made = of_kind if kind == "base" else kind
+        if base == other:
+            right[part][made] += 1
+        elif facts["families"][base] != facts["families"][other] and facts["same"][base] != facts["same"][other]:
+            wrong[part].append((score, a, b))
+    return right, wrong
+
+
+def report(domain, facts, methods):
+    asked = {part: defaultdict(int) for part in (0, 1)}
+    for source, kind in facts["files"].values():
+        if kind != "base":
+            asked[facts["half"][source]][kind] += 1
+    print(f"\n## {domain}: {len(facts['names'])} pictures, {len(facts['files'])} files\n")
+    kinds = list(DISTORTIONS)
+    head = ["method", "half", "recall", "recall, goldens' kinds", "false", "FDR", *kinds]
+    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
+    for name, found in methods.items():
+        right, wrong = judge(facts, found)
+        for part in (0, 1):
+            n_right = sum(right[part].values())
+            golden = sum(right[part][kind] for kind in GOLDEN) / max(1, sum(asked[part][kind] for kind in GOLDEN))
+            share = [f"{right[part][kind] / max(1, asked[part][kind]):.3f}" for kind in kinds]
+            fdr = len(wrong[part]) / max(1, n_right + len(wrong[part]))
+            recall = n_right / max(1, sum(asked[part].values()))
+            cells = [name, part, f"{recall:.4f}", f"{golden:.4f}", len(wrong[part]), f"{fdr:.4f}", *share]
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT / "acceptance-data")
+    parser.add_argument("--tamis", default=ROOT / "target" / "release" / "tamis", type=Path)
+    parser.add_argument("--emoji-step", type=int, default=8, help="every which emoji is distorted")
+    parser.add_argument("--only", choices=["real", "emoji"])
+    parser.add_argument("--min", action="append", default=[], help="also at this score")
+    args = parser.parse_args()
+    tamis, data = str(args.tamis.resolve()), args.data.resolve()
+    domains = {"real": (real, 1), "emoji": (emoji, args.emoji_step)}
+    for domain, (sources, step) in domains.items():
+        if args.only not in (None, domain):
+            continue
+        folder = data / f"copies-{domain}"
+        facts = make(folder, domain, sources(data / "downloads"), step)
+        copies = pairs(tamis, folder, "files", "--kind", "copy", "--min", "0.8")
+        (folder / "copies.json").write_text(json.dumps(copies))
+        methods = {
+            "phash <= 10": pairs(tamis, folder, "files", "--kind", "hamming", "--radius", "10"),
+            "cosine >= .9": cosine_pairs(tamis, folder, facts["files"]),
+        }
+        methods["copy"] = pairs(tamis, folder, "files", "--kind", "copy")
+        for least in args.min:
+            methods[f"copy >= {least}"] = [it for it in copies if float(least) <= it[2]]
+        report(domain, facts, methods)
+
+
+if __name__ == "__main__":
+    main()
