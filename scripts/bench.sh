@@ -4,23 +4,25 @@
 #   scripts/bench.sh engine [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 7] [--quick]
 #   scripts/bench.sh pairs [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 5] [--quick] [--vectors X.npy]
 #   scripts/bench.sh million [--data acceptance-data] [--threads 2] [--quick]
+#   scripts/bench.sh copies [--data acceptance-data] [--tamis target/release/tamis] [--only real|emoji] [--emoji-step 8]
 #
 # PART: text mobilenet tokenizer images distill, and of pairs: lexical cosine; without any, all. The peers come from
 # PyPI into virtual environments of their own in --data, which git ignores. Every figure is the median of interleaved
 # rounds with equal threads, but for distillation and the million vectors, which run once; the table that is printed can
-# be committed under docs/benchmarks/. Needs python3, /usr/bin/time for the million, and a quiet machine. Exit: 0
-# measured, 1 tamis found other pairs than there are, 2 usage or a peer that cannot be had.
+# be committed under docs/benchmarks/. Needs python3, /usr/bin/time for the million, and a quiet machine; copies needs
+# no quiet one, and a Python with Pillow, numpy, scikit-image and scikit-learn, named by PYTHON. Exit: 0 measured, 1
+# tamis found other pairs than there are, 2 usage or a peer that cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    engine | pairs | million)
+    engine | pairs | million | copies)
         name=$1
         shift
-        exec python3 "scripts/bench/$name.py" "$@"
+        exec "${PYTHON:-python3}" "scripts/bench/$name.py" "$@"
         ;;
     *)
-        sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

@@ -39,7 +39,7 @@ pub struct ImageCopyOptions {
 impl Default for ImageCopyOptions {
     /// See `docs/pairs.md` for how the figures were chosen.
     fn default() -> Self {
-        Self { radius: 14, min_cosine: 0.6, min_score: 0.97, max_proposed: 20_000_000 }
+        Self { radius: 14, min_cosine: 0.6, min_score: 0.975, max_proposed: 20_000_000 }
     }
 }
 
