@@ -9,8 +9,8 @@ of one family: emoji that differ in skin tone alone, flags, and sources that are
 in another package or size, or turned: mean difference of 32 x 32 grey levels at most SAME_LEVELS in one of eight
 orientations, which is no statistic of tamis).
 
-Pictures fall into two halves by the hash of their source's name; both are reported, and the cut of tamis was chosen on
-half 0. Needs what photographs.py needs, and numpy.
+Pictures fall into two halves by the hash of their source's name; both are reported, so that a cut
+chosen on half 0 can be judged on half 1. Needs what photographs.py needs, and numpy.
 """
 
 import argparse
