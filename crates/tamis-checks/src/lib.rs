@@ -15,4 +15,4 @@ mod stats;
 mod testing;
 
 pub use checks::{BadOption, CHECKS, CheckDef};
-pub use stats::{FalseFlags, benjamini_hochberg, conformal_p_values};
+pub use stats::{Difference, FalseFlags, benjamini_hochberg, conformal_p_values, difference};

@@ -172,6 +172,35 @@ pub fn write_findings(commits: &Commits, path: &Path, rows: &[FindingRow]) -> Re
     write(commits, path, fields, batches)
 }
 
+/// Writes a list of samples with a word about each: columns `key file row split status`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_statuses(
+    commits: &Commits,
+    path: &Path,
+    dataset: &Dataset,
+    samples: &[(SampleId, &str)],
+) -> Result<(), ArtifactError> {
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    let fields =
+        vec![text("key"), text("file"), Field::new("row", DataType::Int64, true), text("split"), text("status")];
+    let batches = samples.chunks(BATCH_ROWS).map(|samples| {
+        let text = |of: &dyn Fn(SampleId) -> String| -> ArrayRef {
+            Arc::new(samples.iter().map(|(id, _)| Some(of(*id))).collect::<StringArray>())
+        };
+        let row = |id: &SampleId| dataset.sample(*id).origin.row.and_then(|row| i64::try_from(row).ok());
+        vec![
+            text(&|id| dataset.key(id).to_owned()),
+            text(&|id| dataset.path(id).to_string_lossy().into_owned()),
+            Arc::new(samples.iter().map(|(id, _)| row(id)).collect::<Int64Array>()),
+            text(&|id| dataset.split_name(id).to_owned()),
+            Arc::new(samples.iter().map(|(_, status)| Some(*status)).collect::<StringArray>()),
+        ]
+    });
+    write(commits, path, fields, batches)
+}
+
 /// Writes `thumbnails.parquet`: one row for each image that a finding names, in reading order.
 ///
 /// Columns: `key image`; `image` has the shape `{bytes, path}` in which Hugging Face `datasets` keeps images, with a PNG or

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     /// Lists pairs of texts, vectors or images that are alike, found exactly.
     Pairs(PairsArgs),
+    /// Finds samples of a test set, or of public benchmarks, that stand in the data that is trained on.
+    Leaks(LeaksArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
     /// Lists the models that have a name, shows, downloads and verifies them.
@@ -229,6 +231,51 @@ impl PairsArgs {
     pub(crate) fn hash(&self) -> &str {
         self.hash.as_deref().unwrap_or("phash")
     }
+}
+
+/// Arguments of `tamis leaks`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeaksArgs {
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// File or folder that is trained on, to be searched for benchmarks; as --train.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) corpus: Vec<PathBuf>,
+    /// File or folder of a benchmark; several are told apart by their names.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) benchmark: Vec<PathBuf>,
+    /// File or folder of samples that are known not to be in the training data and are otherwise like those of the test: a
+    /// thousand or more make scores into a false-discovery rate.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) reference: Vec<PathBuf>,
+    /// Share of false ones among the samples called copies, with --reference. [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) fdr: Option<f64>,
+    /// Smallest score that is called a copy, in the place of a false-discovery rate.
+    #[arg(long, value_name = "SCORE", conflicts_with = "fdr")]
+    pub(crate) min: Option<f64>,
+    /// Counts the samples that share a run of so many words with the training data, as papers define contamination (13 in
+    /// GPT-3's, 8 in others).
+    #[arg(long, value_name = "WORDS", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) ngram: Option<u32>,
+    /// A JSON object a line with `key` and `correct`, `score` or `prediction`: what leaks do to that metric.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// Folder for the record; it is replaced file by file. [default: tamis-leaks]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the report is printed. [default: full]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
+    pub(crate) format: Option<String>,
+    /// Exits with 1 on findings of this severity and above. [default: high]
+    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::id)))]
+    pub(crate) fail_on: Option<String>,
+    /// Exits with 0 whatever is found.
+    #[arg(long)]
+    pub(crate) exit_zero: bool,
+    /// Seed of all random choices. [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// Arguments of `tamis explain`.

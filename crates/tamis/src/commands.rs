@@ -21,6 +21,8 @@ pub(crate) mod embed;
 
 pub(crate) mod explain;
 
+pub(crate) mod leaks;
+
 pub(crate) mod models;
 
 pub(crate) mod pairs;

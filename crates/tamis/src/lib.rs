@@ -15,6 +15,8 @@ pub mod config;
 
 pub mod copies;
 
+pub mod impact;
+
 pub mod ingest;
 
 pub mod keep_order;

@@ -25,6 +25,7 @@ fn main() -> std::process::ExitCode {
         Command::Audit(args) => commands::audit::run(args),
         Command::Embed(args) => commands::embed::run(&args),
         Command::Pairs(args) => commands::pairs::run(&args),
+        Command::Leaks(args) => commands::leaks::run(args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Doctor => commands::doctor::run(),

@@ -54,7 +54,10 @@ pub fn write(report: &Report<'_>, commits: &Commits) -> Result<Vec<InputFile>, O
 }
 
 /// Size and hash of a file as it lies there.
-fn described(out: &Path, name: &str) -> Result<InputFile, OutputError> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn described(out: &Path, name: &str) -> Result<InputFile, OutputError> {
     let path = out.join(name);
     let hashed = tamis_data::hash_file(&path).and_then(|blake3| Ok((std::fs::metadata(&path)?.len(), blake3)));
     let (size_bytes, blake3) = hashed.map_err(|error| at(out, name, error))?;

@@ -10,7 +10,8 @@ use tamis::config::{self, FileConfig};
 use tamis::dry_run::{self, DryRun};
 use tamis::ingest::WindowSize;
 use tamis::output;
-use tamis_core::{Outcome, Severity};
+use tamis_core::{InputFile, Outcome, Report, Severity};
+use tamis_data::Input;
 use tamis_data::atomic::Commits;
 use tamis_data::store::Store;
 use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
@@ -23,16 +24,26 @@ use crate::progress::Bars;
 
 /// Audits, prints and writes.
 pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
+    let inputs = inputs(&args.read)?;
+    run_on(&args, inputs, |_, _| Ok(Vec::new()))
+}
+
+/// The same for inputs whose splits are known; `further` writes further files of the record and says which.
+pub(crate) fn run_on(
+    args: &AuditArgs,
+    inputs: Vec<Input>,
+    further: impl FnOnce(&Report<'_>, &Commits) -> anyhow::Result<Vec<InputFile>>,
+) -> anyhow::Result<ExitStatus> {
     let (file, config_file) = config::load(args.read.config.as_deref())?;
     set_threads(&args.read, &file)?;
-    let fail_on = fail_on(&args, &file)?;
+    let fail_on = fail_on(args, &file)?;
     let format = args.format.clone().or_else(|| file.format.clone()).unwrap_or_else(|| RENDERERS[0].id().to_owned());
     let renderer = tamis_report::find(&format).ok_or_else(|| {
         let known: Vec<&str> = RENDERERS.iter().map(|it| it.id()).collect();
         Usage(format!("there is no format `{format}`, expected one of {}", known.join(", ")))
     })?;
     let bars = Bars::new(args.read.quiet);
-    let options = options(&args, &file, fail_on, config_file)?;
+    let options = options(args, inputs, &file, fail_on, config_file)?;
     if args.dry_run {
         let store = Store::temporary(&config::scratch_dir())?;
         interrupt::remove_scratch(store.dir().to_owned());
@@ -43,7 +54,8 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
     interrupt::say_how_to_resume(&options.out);
     let mut audit = audit::run(options, &bars)?;
     let started = Instant::now();
-    let outputs = output::write(&audit.report(), audit.commits())?;
+    let mut outputs = output::write(&audit.report(), audit.commits())?;
+    outputs.extend(further(&audit.report(), audit.commits())?);
     audit.set_outputs(outputs);
     let n_findings = audit.report().findings().count();
     audit.add_time("write", n_findings, started.elapsed().as_secs_f64());
@@ -64,6 +76,7 @@ fn print(audit: &Audit, renderer: &dyn Renderer) -> Result<(), RenderError> {
 
 fn options(
     args: &AuditArgs,
+    inputs: Vec<Input>,
     file: &FileConfig,
     fail_on: Severity,
     config_file: Option<PathBuf>,
@@ -78,7 +91,6 @@ fn options(
         None => WindowSize::default(),
         Some(n) => WindowSize { texts: n, images: n, ..WindowSize::default() },
     };
-    let inputs = inputs(&args.read)?;
     let out = args.out.clone().or_else(|| file.out.clone()).unwrap_or_else(|| PathBuf::from("tamis-out"));
     if let Some(input) = inputs.iter().find(|it| is_same_folder(&it.path, &out)) {
         let path = input.path.display();
