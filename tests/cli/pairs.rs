@@ -58,6 +58,51 @@ fn files_are_compared_with_others() {
 }
 
 #[test]
+fn passages_of_long_texts_are_found_by_their_windows() {
+    let work = Workspace::new();
+    let words = |name: &str, n: usize| (0..n).map(|word| format!("{name}{word} ")).collect::<String>();
+    let passage = words("p", 60);
+    let long = [words("a", 200) + &passage + &words("b", 100), words("c", 70) + &passage + &words("d", 330)];
+    // As a whole in the first one's last window, which ends with it.
+    let short = words("b", 100)[..].split(' ').skip(80).collect::<Vec<_>>().join(" ");
+    let line = |(key, text): (&str, &String)| serde_json::json!({"id": key, "text": text}).to_string() + "\n";
+    let lines: Vec<String> = [("x", &long[0]), ("y", &long[1]), ("z", &short)].map(line).into();
+    work.write("all.jsonl", lines.concat());
+    work.write("x.jsonl", lines[0].as_bytes());
+    work.write("yz.jsonl", lines[1..].concat());
+    let jaccard = ["--kind", "jaccard", "--min", "0.58", "--quiet"];
+    assert_eq!(work.tamis(&[&["pairs", "all.jsonl"], &jaccard[..]].concat()).expect(0).stdout, "");
+    let window = [&jaccard[..], &["--window", "40", "--format", "jsonl"]].concat();
+    let found = work.tamis(&[&["pairs", "all.jsonl"], &window[..]].concat()).expect(0).stdout;
+    let pair: Json = serde_json::from_str(&found).unwrap();
+    assert_eq!((&pair["a_key"], &pair["b_key"], found.lines().count()), (&"x".into(), &"y".into(), 1));
+    let of = |side: &str, text: &str| {
+        let at = |end: usize| pair[side][end].as_u64().unwrap() as usize;
+        text[at(0)..at(1)].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [a, b] = [of("a_bytes", &long[0]), of("b_bytes", &long[1])];
+    // Two windows of the second text are as similar, the first one is named.
+    assert_eq!((&a[0], &a[39], &b[0], &b[39]), (&"p0".into(), &"p39".into(), &"c60".into(), &"p29".into()));
+    // Of the 38 shingles of each, those of 30 words are in both.
+    assert!((pair["similarity"].as_f64().unwrap() - 28.0 / 48.0).abs() < 1e-9, "{pair}");
+    let across = work.tamis(&[&["pairs", "x.jsonl", "--against", "yz.jsonl"], &window[..]].concat()).expect(0);
+    assert_eq!(across.stdout, found);
+
+    let contained = ["pairs", "all.jsonl", "--kind", "containment", "--min", "0.7", "--window", "40"];
+    let run = work.tamis(&[&contained[..], &["--evidence"]].concat()).expect(0);
+    let lines: Vec<Vec<&str>> = run.stdout.lines().map(|line| line.split('\t').collect()).collect();
+    let [first, second] = &lines[..] else { panic!("{}", run.stdout) };
+    assert_eq!((&first[..3], first[5]), (&["0.7368", "x", "y"][..], "60 words"));
+    let end = format!("{}-{}", long[0].find("b60 ").unwrap(), long[0].trim_end().len());
+    let whole = format!("0-{}", short.len());
+    assert_eq!(second[..6], ["1.0000", "x", "z", &end, &whole, "20 words"]);
+    let said = "2 pairs of 3 samples, containment of word:3 in windows of 40 words at least 0.7\n";
+    assert_eq!(run.stderr, said);
+    let run = work.tamis(&[&contained[..], &["--max-pairs", "1"]].concat()).expect(0);
+    assert!(run.stderr.starts_with("at least 2 pairs of 3 samples, "), "{}", run.stderr);
+}
+
+#[test]
 fn vectors_are_compared_by_their_cosine() {
     let work = Workspace::new();
     work.write("x.npy", npy(&[&[1.0, 0.0], &[0.0, 2.0], &[3.0, 0.1], &[0.0, 1.0]]));
@@ -81,10 +126,10 @@ fn vectors_are_compared_by_their_cosine() {
 #[test]
 fn many_equal_samples_are_listed_with_the_first() {
     let work = Workspace::new();
-    work.write("same.txt", "the same line\n".repeat(5000));
+    work.write("same.txt", "the same line\n".repeat(50_000));
     let run = work.tamis(&["pairs", "same.txt", "--kind", "jaccard", "--min", "0.9"]).expect(0);
-    assert_eq!(run.stdout.lines().count(), 4999);
-    assert!(run.stderr.contains("4999 samples are listed with the first of many equal ones alone"), "{}", run.stderr);
+    assert_eq!(run.stdout.lines().count(), 49_999);
+    assert!(run.stderr.contains("49999 samples are listed with the first of many equal ones alone"), "{}", run.stderr);
     work.write("same.npy", npy(&vec![&[1.0_f32, 2.0][..]; 5000]));
     let run = work.tamis(&["pairs", "--kind", "cosine", "--min", "0.9", "--vectors", "same.npy"]);
     assert_eq!(run.stdout.lines().count(), 4999);
@@ -211,6 +256,18 @@ fn what_cannot_be_compared_is_named() {
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--train", "a.txt"], 2, "in the place of files"),
         (&["--kind", "jaccard", "--min", "0.5", "--model", "x", "a.txt"], 2, "--model is not for"),
         (&["--kind", "hamming", "--radius", "65", "a.txt"], 2, "65 is not in 0..=64"),
+        (&["--kind", "jaccard", "--min", "0.5", "--window", "1", "a.txt"], 2, "1 is not in 2.."),
+        (
+            &["--kind", "jaccard", "--min", "0.5", "--window", "4", "--shingle", "alnum:5", "a.txt"],
+            2,
+            "--window is 4, expected at least 5 words for alnum:5",
+        ),
+        (
+            &["--kind", "cosine", "--min", "0.5", "--window", "9", "--vectors", "x.npy"],
+            2,
+            "--window is not for `tamis pairs --kind cosine`",
+        ),
+        (&["--kind", "hamming", "--min", "0.5", "--window", "9", "a.txt"], 2, "--window is not for"),
     ] {
         let run = work.tamis(&[&["pairs"], args].concat());
         assert_eq!(run.status, status, "{args:?}: {}", run.stderr);

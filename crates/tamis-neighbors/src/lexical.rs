@@ -12,8 +12,10 @@ mod found;
 mod join;
 mod sets;
 mod shingle;
+mod windows;
 
 pub use join::{SetJoin, SetMeasure, SetPair, SetPairs};
 pub use sets::TokenSets;
 pub use shingle::Shingle;
+pub use windows::windows;
 pub(crate) use shingle::{hash, hash_of_run};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tamis_core::{NoProgress, Progress as _};
-use tamis_neighbors::{SetJoin, SetMeasure, SetPair, SetPairs, Shingle, TokenSets};
+use tamis_neighbors::{SetJoin, SetMeasure, SetPair, SetPairs, Shingle, TokenSets, windows};
 
 fn join(measure: SetMeasure, min: f64) -> SetJoin {
     SetJoin { measure, min, max_pairs: 1_000_000 }
@@ -164,6 +164,34 @@ proptest! {
             let expected: Vec<SetPair> = best.values().take(max_pairs).copied().collect();
             prop_assert_eq!(&found.pairs, &expected);
             prop_assert_eq!(found.n_found, best.len().min(max_pairs + 1) as u64);
+        }
+    }
+    #[test]
+    fn a_long_passage_of_two_texts_is_found_by_their_windows(
+        n_words in 8_usize..60,
+        n in 1_usize..4,
+        more in 0_usize..40,
+        around in proptest::collection::vec(0_usize..200, 4),
+    ) {
+        let step = n_words / 2;
+        let words = |name: &'static str, n: usize| (0..n).map(move |word| format!("{name}{word} "));
+        let passage = || words("p", n_words + step + more);
+        let first: String = words("a", around[0]).chain(passage()).chain(words("b", around[1])).collect();
+        let second: String = words("c", around[2]).chain(passage()).chain(words("d", around[3])).collect();
+        let (first, second) = (windows(&first, n_words).into_iter().map(|it| first[it].to_owned()), {
+            windows(&second, n_words).into_iter().map(|it| second[it].to_owned()).collect::<Vec<_>>()
+        });
+        let parts: Vec<Vec<u64>> = first.chain(second.clone()).map(|text| Shingle::Words(n).hashes(&text)).collect();
+        let document = |part: usize| u32::from(parts.len() - second.len() <= part);
+        let documents: Vec<u32> = (0..parts.len()).map(document).collect();
+        let (differ, same) = ((step / 2) as f64, (n_words - step / 2 - n + 1) as f64);
+        for (measure, bound) in
+            [(SetMeasure::Jaccard, same / (same + 2.0 * differ)), (SetMeasure::Containment, same / (same + differ))]
+        {
+            let sets = TokenSets::of_owners(&parts, document);
+            let task = NoProgress.begin("join", None, "texts");
+            let found = join(measure, 0.01).self_join_of_parts(&sets, &documents, &*task).pairs;
+            prop_assert!(found.len() == 1 && bound <= found[0].similarity + 1e-12, "{:?}, {}", found, bound);
         }
     }
 }

@@ -200,6 +200,10 @@ pub(crate) struct PairsArgs {
     /// (alnum:N), in lower case. [default: word:3]
     #[arg(long, value_name = "SHINGLE")]
     pub(crate) shingle: Option<Shingle>,
+    /// Compares windows of so many words, overlapping by half, where texts are longer, and lists the most similar two of each
+    /// pair of texts and where they are: finds passages that long texts have in common.
+    #[arg(long, value_name = "WORDS", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) window: Option<u32>,
     /// Says of each pair of texts the longest run of words that stands in both. Keeps the texts in memory.
     #[arg(long)]
     pub(crate) evidence: bool,

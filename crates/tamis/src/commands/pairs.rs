@@ -1,6 +1,7 @@
 //! `tamis pairs`.
 
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -8,6 +9,7 @@ use tamis::config;
 use tamis::copies::images::ImageCopyOptions;
 use tamis_core::{Alignment, Margins};
 use tamis_data::atomic::Commits;
+use tamis_neighbors::Shingle;
 
 use super::set_threads;
 use crate::args::{PairKind, PairsArgs};
@@ -25,17 +27,22 @@ mod vectors;
 /// Bytes of a run that are shown.
 const MAX_SHOWN: usize = 100;
 
+/// Two samples, by their numbers, and their similarity.
+type Pair = (u32, u32, f64);
+
 /// Samples that were joined, and their pairs.
 #[derive(Default)]
 struct Joined {
     /// By number of the sample.
     keys: Vec<String>,
-    /// Two samples and their similarity, ascending.
-    pairs: Vec<(u32, u32, f64)>,
+    /// Ascending.
+    pairs: Vec<Pair>,
     /// How many there are in all.
     n_found: u64,
-    /// Samples that are listed with the first of their equals alone.
+    /// Samples, or windows of them, that are listed with the first of their equals alone.
     n_represented: usize,
+    /// Where in both texts the windows are, for each pair. Empty where texts were compared as a whole.
+    bytes: Vec<[Range<usize>; 2]>,
     /// The longest run of words that stands in both, for each pair: how many, and as the first text has it. Empty where it
     /// was not asked for.
     runs: Vec<Option<(usize, String)>>,
@@ -49,7 +56,7 @@ struct Joined {
 
 impl Joined {
     /// Counts a pair, and adds it if there is room.
-    fn keep(&mut self, max_pairs: usize, pair: (u32, u32, f64)) {
+    fn keep(&mut self, max_pairs: usize, pair: Pair) {
         self.n_found += 1;
         if self.pairs.len() < max_pairs {
             self.pairs.push(pair);
@@ -105,6 +112,7 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         ("--vectors", args.vectors.is_some(), args.kind == PairKind::Cosine),
         ("--evidence", args.evidence, is_of_texts),
         ("--shingle", args.shingle.is_some(), is_of_texts),
+        ("--window", args.window.is_some(), is_of_texts),
         ("--hash", args.hash.is_some(), args.kind == PairKind::Hamming),
         ("--radius", args.radius.is_some(), args.kind == PairKind::Hamming),
         ("--against", args.against.is_some(), !matches!(args.kind, PairKind::Hamming | PairKind::Copy)),
@@ -120,16 +128,25 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
     if args.vectors.is_some() && 0 < n_paths {
         return Err(Usage("--vectors stands in the place of files to read".to_owned()));
     }
+    if let (Some(n_words), Shingle::Words(n) | Shingle::Alnum(n)) = (args.window, args.shingle())
+        && (n_words as usize) < n
+    {
+        return Err(Usage(format!("--window is {n_words}, expected at least {n} words for {}", args.shingle())));
+    }
     Ok(min)
 }
 
 fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Result<()> {
     for (place, (a, b, similarity)) in joined.pairs.iter().enumerate() {
         let (a, b) = (&joined.keys[*a as usize], &joined.keys[*b as usize]);
-        let run = joined.runs.get(place).map(Option::as_ref);
+        let (run, bytes) = (joined.runs.get(place).map(Option::as_ref), joined.bytes.get(place));
         let alignment = joined.alignments.get(place);
         if args.format == "jsonl" || args.out.is_some() {
             let mut line = json!({"a_key": a, "b_key": b, "kind": args.kind.id(), "similarity": similarity});
+            if let Some([a, b]) = bytes {
+                line["a_bytes"] = json!([a.start, a.end]);
+                line["b_bytes"] = json!([b.start, b.end]);
+            }
             if let Some(run) = run {
                 line["run"] = run.map_or(json!(null), |(n_words, text)| json!({"words": n_words, "text": text}));
             }
@@ -145,6 +162,9 @@ fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Res
             write!(out, "{similarity:.4}\t{a}\t{b}")?;
             if let Some(alignment) = alignment {
                 write!(out, "\t{}", alignment.phrase())?;
+            }
+            for Range { start, end } in bytes.into_iter().flatten() {
+                write!(out, "\t{start}-{end}")?;
             }
             match run {
                 None => writeln!(out)?,
@@ -175,12 +195,13 @@ const UNREAD: &str = "that could not be read, `tamis audit` says why";
 /// What was found, for people.
 fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
     let Joined { keys, pairs, n_found, n_represented, notes, .. } = joined;
+    let windows = args.window.map_or_else(String::new, |n_words| format!(" in windows of {n_words} words"));
     let what = match (args.kind, args.radius) {
         (PairKind::Cosine, _) => format!("cosine at least {min}"),
         (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash()),
         (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash()),
         (PairKind::Copy, _) => format!("pixels in common alike by at least {min:.4}"),
-        (kind, _) => format!("{} of {} at least {min}", kind.id(), args.shingle()),
+        (kind, _) => format!("{} of {}{windows} at least {min}", kind.id(), args.shingle()),
     };
     let noun = if *n_found == 1 { "pair" } else { "pairs" };
     let least = if joined.is_least { "at least " } else { "" };
@@ -195,7 +216,8 @@ fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
         ));
     }
     if 0 < *n_represented {
-        text.push_str(&format!("{n_represented} samples are listed with the first of many equal ones alone\n"));
+        let noun = if args.window.is_some() { "windows" } else { "samples" };
+        text.push_str(&format!("{n_represented} {noun} are listed with the first of many equal ones alone\n"));
     }
     text
 }
