@@ -103,6 +103,44 @@ fn passages_of_long_texts_are_found_by_their_windows() {
 }
 
 #[test]
+fn approximate_pairs_are_exact_ones_and_as_many_as_expected() {
+    let key = |pair: &Json| (pair["a_key"].to_string(), pair["b_key"].to_string(), pair["similarity"].to_string());
+    let args = ["--kind", "jaccard", "--min", "0.8"];
+    let exact = lexical(&args);
+    let keys: std::collections::HashSet<_> = exact.iter().map(key).collect();
+    // What is missed is less than by buckets alone, so only the lower bound is of use. By 10 bands of 12 some are missed.
+    for (recall, n_bands, n_rows, is_missing) in [("0.99", 16, 6, false), ("0.5", 10, 12, true)] {
+        let found = lexical(&[&args[..], &["--approximate", "--recall", recall]].concat());
+        assert!(found.iter().all(|pair| keys.contains(&key(pair))));
+        let chances = exact.iter().map(|pair| {
+            let similarity: f64 = pair["similarity"].as_f64().unwrap();
+            1.0 - (1.0 - similarity.powi(n_rows)).powi(n_bands)
+        });
+        let (expected, variance) = chances.fold((0.0, 0.0), |(n, variance), p| (n + p, variance + p * (1.0 - p)));
+        assert!(expected - 3.0 * variance.sqrt() <= found.len() as f64, "{}, expected {expected}", found.len());
+        assert_eq!(found.len() < exact.len(), is_missing, "{}", found.len());
+    }
+}
+
+#[test]
+fn approximate_pairs_of_two_files_are_of_both() {
+    let work = Workspace::new();
+    work.write("train.csv", "id,text\na,one two three four five\nb,something else here\nc,\nd,nothing alike here\n");
+    work.write("test.csv", "id,text\nx,ONE  two three four five\ny,one two three four five\nz,nothing alike\n");
+    work.write("other.csv", "id,text\nz,nothing alike\n");
+    let args = ["--against", "train.csv", "--kind", "jaccard", "--min", "0.8", "--approximate"];
+    let run = work.tamis(&[&["pairs", "test.csv", "--evidence"], &args[..]].concat()).expect(0);
+    let words = "5 words\tONE two three four five";
+    assert_eq!(run.stdout, format!("1.0000\tx\ta\t{words}\n1.0000\ty\ta\t{}\n", words.replace("ONE", "one")));
+    let said = "2 pairs of 7 samples, jaccard of word:3 at least 0.8\nin no pair: 1 without words to compare\n\
+                compared 3 of 7 texts, by 16 bands of 6: of the pairs at 0.8, 99.23 % or more are expected\n";
+    assert_eq!(run.stderr, said);
+    let run = work.tamis(&[&["pairs", "other.csv"], &args[..]].concat()).expect(0);
+    assert_eq!(run.stdout, "");
+    assert!(run.stderr.contains("compared 0 of 5 texts"), "{}", run.stderr);
+}
+
+#[test]
 fn vectors_are_compared_by_their_cosine() {
     let work = Workspace::new();
     work.write("x.npy", npy(&[&[1.0, 0.0], &[0.0, 2.0], &[3.0, 0.1], &[0.0, 1.0]]));
@@ -268,6 +306,19 @@ fn what_cannot_be_compared_is_named() {
             "--window is not for `tamis pairs --kind cosine`",
         ),
         (&["--kind", "hamming", "--min", "0.5", "--window", "9", "a.txt"], 2, "--window is not for"),
+        (&["--kind", "containment", "--min", "0.5", "--approximate", "a.txt"], 2, "--approximate is not for"),
+        (&["--kind", "jaccard", "--min", "0.5", "--approximate", "--window", "9", "a.txt"], 2, "cannot be used with"),
+        (&["--kind", "jaccard", "--min", "0.5", "--recall", "0.9", "a.txt"], 2, "--approximate"),
+        (
+            &["--kind", "jaccard", "--min", "0.5", "--approximate", "--recall", "1", "a.txt"],
+            2,
+            "--recall is 1, expected a share above 0 and below 1",
+        ),
+        (
+            &["--kind", "jaccard", "--min", "0.02", "--approximate", "a.txt"],
+            2,
+            "--approximate cannot find 0.99 of the pairs at --min 0.02",
+        ),
     ] {
         let run = work.tamis(&[&["pairs"], args].concat());
         assert_eq!(run.status, status, "{args:?}: {}", run.stderr);

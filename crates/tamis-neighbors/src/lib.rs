@@ -19,7 +19,7 @@
 //! - [`Words::longest_common_run`]: what two texts literally have in common.
 //! - [`Equals`]: rows that are the same, which are compared with others once.
 //! - [`SetJoin`]: all pairs of texts that share enough words or characters, by [`TokenSets`] of [`Shingle`]s; of long texts
-//!   by their [`windows`].
+//!   by their [`windows`]. [`Sketches`] say beforehand, not for sure, which texts have a pair.
 //!
 //! Everything here works on row indices of plain arrays; the facade translates rows to samples.
 
@@ -59,4 +59,4 @@ pub use groups::{Family, MAX_SWEPT, Star, families, stars};
 pub use hamming::{HammingJoin, HashPair, HashPairs};
 pub use join::{JoinOptions, RowPair, RowPairs, cross_join, cross_join_of_copies, self_join, self_join_of_copies};
 pub use knn::{Neighbors, knn};
-pub use lexical::{SetJoin, SetMeasure, SetPair, SetPairs, Shingle, TokenSets, windows};
+pub use lexical::{Bands, SetJoin, SetMeasure, SetPair, SetPairs, Shingle, Sketches, TokenSets, windows};

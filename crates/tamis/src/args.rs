@@ -204,6 +204,13 @@ pub(crate) struct PairsArgs {
     /// pair of texts and where they are: finds passages that long texts have in common.
     #[arg(long, value_name = "WORDS", value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) window: Option<u32>,
+    /// For more texts than fit: reads them twice, keeps little of each the first time, and compares what may have a pair, for
+    /// jaccard. Misses some pairs; similarities are exact.
+    #[arg(long, conflicts_with = "window")]
+    pub(crate) approximate: bool,
+    /// Share of pairs at the minimum that --approximate finds, expected; of more similar ones it finds more. [default: 0.99]
+    #[arg(long, value_name = "SHARE", requires = "approximate")]
+    pub(crate) recall: Option<f64>,
     /// Says of each pair of texts the longest run of words that stands in both. Keeps the texts in memory.
     #[arg(long)]
     pub(crate) evidence: bool,
@@ -229,6 +236,11 @@ impl PairsArgs {
     /// What of a text is compared.
     pub(crate) fn shingle(&self) -> Shingle {
         self.shingle.unwrap_or(Shingle::Words(3))
+    }
+
+    /// Share of pairs that is found, expected.
+    pub(crate) fn recall(&self) -> f64 {
+        self.recall.unwrap_or(0.99)
     }
 
     /// Which hashes are compared.

@@ -86,7 +86,7 @@ impl SetMeasure {
 
     /// Least size of a set that can have a similarity of `min` with one of `size` tokens.
     #[expect(clippy::cast_precision_loss, reason = "sizes are below 2^32")]
-    fn least_size(self, min: f64, size: usize) -> usize {
+    pub(super) fn least_size(self, min: f64, size: usize) -> usize {
         match self {
             Self::Jaccard => ceil(min * size as f64),
             Self::Containment => 1,

@@ -111,7 +111,7 @@ pub(super) fn of_set(hashes: &[u64]) -> u64 {
 }
 
 /// The finalizer of splitmix64 (Steele et al. 2014).
-fn mix(x: u64) -> u64 {
+pub(super) fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)

@@ -113,6 +113,7 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         ("--evidence", args.evidence, is_of_texts),
         ("--shingle", args.shingle.is_some(), is_of_texts),
         ("--window", args.window.is_some(), is_of_texts),
+        ("--approximate", args.approximate, args.kind == PairKind::Jaccard),
         ("--hash", args.hash.is_some(), args.kind == PairKind::Hamming),
         ("--radius", args.radius.is_some(), args.kind == PairKind::Hamming),
         ("--against", args.against.is_some(), !matches!(args.kind, PairKind::Hamming | PairKind::Copy)),
@@ -132,6 +133,10 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         && (n_words as usize) < n
     {
         return Err(Usage(format!("--window is {n_words}, expected at least {n} words for {}", args.shingle())));
+    }
+    let recall = args.recall();
+    if !(0.0 < recall && recall < 1.0) {
+        return Err(Usage(format!("--recall is {recall}, expected a share above 0 and below 1")));
     }
     Ok(min)
 }

@@ -15,46 +15,67 @@ use crate::args::{PairKind, PairsArgs};
 use crate::commands::{inputs, read_options};
 use crate::exit::Usage;
 
+mod near;
+
 /// Reads the texts and joins them.
 pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn Progress) -> anyhow::Result<Joined> {
-    let mut all = Hashed::default();
-    let Read { keys, n_queries } = read(args, file, "reading", progress, |texts| all.add(texts, args))?;
-    let bare = "without words to compare";
-    let notes = [left_out(all.n_unread, UNREAD), left_out(all.n_bare, bare)].into_iter().flatten().collect();
+    let near = if args.approximate { Some(near::read(args, min, file, progress)?) } else { None };
+    let stage = if args.approximate { "reading again" } else { "reading" };
+    let mut all = Hashed { near: near.as_ref().map(|it| &it.near[..]), ..Hashed::default() };
+    let Read { keys, n_queries } = read(args, file, stage, progress, |texts| all.add(texts, args))?;
+    let n_bare = all.n_bare + near.as_ref().map_or(0, |it| it.n_bare);
+    let left_out = [left_out(all.n_unread, UNREAD), left_out(n_bare, "without words to compare")];
+    let mut joined = Joined { keys, notes: left_out.into_iter().flatten().collect(), ..Joined::default() };
+    if let Some(near) = &near {
+        near.check(joined.keys.len())?;
+        joined.notes.push(near.note(min));
+    }
     let Hashed { hashes, documents, bytes, texts, .. } = all;
-    let (is_cross, documents) = (args.against.is_some(), args.window.map(|_| documents));
-    let document = |set: usize| documents.as_ref().map_or(set, |it| it[set] as usize);
-    let owner = |set: usize| if is_cross { usize::from(n_queries <= document(set)) } else { document(set) };
-    let owner = |set: usize| u32::try_from(owner(set)).expect("because there are fewer than 2^32 texts");
-    let sets = TokenSets::of_owners(&hashes, owner);
-    drop(hashes);
-    let measure = if args.kind == PairKind::Jaccard { SetMeasure::Jaccard } else { SetMeasure::Containment };
-    let join = SetJoin { measure, min, max_pairs: args.max_pairs };
-    let task =
-        progress.begin("joining", Some(sets.len() as u64), if documents.is_some() { "windows" } else { "texts" });
-    let found = match (&documents, is_cross) {
-        (None, false) => join.self_join(&sets, &*task),
-        (None, true) => join.cross_join(&sets, n_queries, &*task),
-        (Some(documents), false) => join.self_join_of_parts(&sets, documents, &*task),
-        (Some(documents), true) => {
-            let n_parts = documents.partition_point(|document| (*document as usize) < n_queries);
-            join.cross_join_of_parts(&sets, documents, n_parts, &*task)
-        }
-    };
-    let SetPairs { pairs, n_found, n_represented } = found;
-    let mut joined = Joined { keys, n_found, n_represented, notes, ..Joined::default() };
-    if let Some(documents) = &documents {
+    let SetPairs { pairs, n_found, n_represented } = pairs(args, min, hashes, &documents, n_queries, progress);
+    let document = |set: u32| documents.get(set as usize).copied().unwrap_or(set);
+    joined.pairs.extend(pairs.iter().map(|it| (document(it.a), document(it.b), it.similarity)));
+    (joined.n_found, joined.n_represented) = (n_found, n_represented);
+    if args.window.is_some() {
         joined.bytes = pairs.iter().map(|pair| [pair.a, pair.b].map(|part| bytes[part as usize].clone())).collect();
-        joined.pairs.extend(pairs.iter().map(|it| (documents[it.a as usize], documents[it.b as usize], it.similarity)));
         // Of pairs of texts that are not listed, one is counted.
         joined.is_least = (pairs.len() as u64) < n_found;
-    } else {
-        joined.pairs.extend(pairs.into_iter().map(|it| (it.a, it.b, it.similarity)));
     }
     if args.evidence {
         joined.runs = common_runs(&texts, &joined.pairs, progress);
     }
     Ok(joined)
+}
+
+/// The pairs of sets of hashes, of which the texts are `documents`, where each has not one of its own; the first `n_queries` of
+/// the texts are queries.
+fn pairs(
+    args: &PairsArgs,
+    min: f64,
+    hashes: Vec<Vec<u64>>,
+    documents: &[u32],
+    n_queries: usize,
+    progress: &dyn Progress,
+) -> SetPairs {
+    let document = |set: usize| documents.get(set).copied().unwrap_or_else(|| number(set));
+    let n_queries = match documents {
+        [] => n_queries.min(hashes.len()),
+        _ => documents.partition_point(|it| *it < number(n_queries)),
+    };
+    let sets = match &args.against {
+        None => TokenSets::of_owners(&hashes, document),
+        Some(_) => TokenSets::of_owners(&hashes, |set| u32::from(n_queries <= set)),
+    };
+    drop(hashes);
+    let measure = if args.kind == PairKind::Jaccard { SetMeasure::Jaccard } else { SetMeasure::Containment };
+    let join = SetJoin { measure, min, max_pairs: args.max_pairs };
+    let noun = if args.window.is_some() { "windows" } else { Modality::Text.nouns() };
+    let task = progress.begin("joining", Some(sets.len() as u64), noun);
+    match (args.window, &args.against) {
+        (None, None) => join.self_join(&sets, &*task),
+        (None, Some(_)) => join.cross_join(&sets, n_queries, &*task),
+        (Some(_), None) => join.self_join_of_parts(&sets, documents, &*task),
+        (Some(_), Some(_)) => join.cross_join_of_parts(&sets, documents, n_queries, &*task),
+    }
 }
 
 /// The longest run of words that stands in both texts, for each pair.
@@ -119,34 +140,43 @@ fn read(
 
 /// The hashes of the shingles of texts, or of their windows.
 #[derive(Default)]
-struct Hashed {
+struct Hashed<'a> {
+    /// Whether a text may have a pair; others are left out.
+    near: Option<&'a [bool]>,
     /// Of each text or window; none for what could not be read.
     hashes: Vec<Vec<u64>>,
-    /// The text of each window, ascending. Empty where texts are compared as a whole.
+    /// The text of each, ascending. Empty where all texts are compared as a whole.
     documents: Vec<u32>,
-    /// Where in its text each window is. Empty as `documents`.
+    /// Where in its text each window is. Empty where there are no windows.
     bytes: Vec<Range<usize>>,
     /// Empty where nobody looks at them again.
     texts: Vec<String>,
-    n_texts: u32,
+    n_texts: usize,
     n_unread: usize,
     /// Texts without shingles.
     n_bare: usize,
 }
 
-impl Hashed {
+impl Hashed<'_> {
     /// Adds texts.
     fn add(&mut self, texts: Vec<Option<String>>, args: &PairsArgs) {
-        let parts = texts.par_iter().map(|text| parts(text.as_deref().unwrap_or_default(), args));
-        let parts: Vec<_> = parts.collect();
-        for (text, parts) in texts.iter().zip(parts) {
-            let is_bare = parts.iter().all(|(_, hashes)| hashes.is_empty());
+        let (first, near) = (self.n_texts, self.near);
+        // A file that grew since is refused in the end.
+        let is_near = |at: usize| near.is_none_or(|near| near.get(first + at).copied().unwrap_or_default());
+        let parts = texts.par_iter().enumerate().map(|(at, text)| match text {
+            _ if !is_near(at) => Vec::new(),
+            text => parts(text.as_deref().unwrap_or_default(), args),
+        });
+        for (text, parts) in texts.iter().zip(parts.collect::<Vec<_>>()) {
+            let is_bare = !parts.is_empty() && parts.iter().all(|(_, hashes)| hashes.is_empty());
             self.n_unread += usize::from(text.is_none());
             self.n_bare += usize::from(text.is_some() && is_bare);
             for (bytes, hashes) in parts {
                 self.hashes.push(hashes);
+                if args.window.is_some() || near.is_some() {
+                    self.documents.push(number(self.n_texts));
+                }
                 if args.window.is_some() {
-                    self.documents.push(self.n_texts);
                     self.bytes.push(bytes);
                 }
             }
@@ -156,6 +186,10 @@ impl Hashed {
             self.texts.extend(texts.into_iter().map(Option::unwrap_or_default));
         }
     }
+}
+
+fn number(text: usize) -> u32 {
+    u32::try_from(text).expect("because there are fewer than 2^32 texts")
 }
 
 /// The bytes of the windows of a text, and the hashes of their shingles; without windows, of the text.
