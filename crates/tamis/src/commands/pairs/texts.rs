@@ -46,8 +46,8 @@ pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn
     Ok(joined)
 }
 
-/// The pairs of sets of hashes, of which the texts are `documents`, where each has not one of its own; the first `n_queries` of
-/// the texts are queries.
+/// The pairs of sets of hashes. The texts that they are of are `documents`; where that is empty, each is of its own. The first
+/// `n_queries` texts are queries.
 fn pairs(
     args: &PairsArgs,
     min: f64,
@@ -183,7 +183,8 @@ impl Hashed<'_> {
             self.n_texts += 1;
         }
         if args.evidence {
-            self.texts.extend(texts.into_iter().map(Option::unwrap_or_default));
+            let text = |(at, text): (usize, Option<String>)| text.filter(|_| is_near(at)).unwrap_or_default();
+            self.texts.extend(texts.into_iter().enumerate().map(text));
         }
     }
 }
