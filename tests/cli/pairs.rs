@@ -294,34 +294,42 @@ fn what_cannot_be_compared_is_named() {
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--train", "a.txt"], 2, "in the place of files"),
         (&["--kind", "jaccard", "--min", "0.5", "--model", "x", "a.txt"], 2, "--model is not for"),
         (&["--kind", "hamming", "--radius", "65", "a.txt"], 2, "65 is not in 0..=64"),
-        (&["--kind", "jaccard", "--min", "0.5", "--window", "1", "a.txt"], 2, "1 is not in 2.."),
+    ] {
+        let run = work.tamis(&[&["pairs"], args].concat());
+        assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn windows_and_recalls_that_mean_nothing_are_refused() {
+    let work = Workspace::new();
+    work.write("a.txt", "one text\nanother text\n");
+    work.write("x.npy", npy(&[&[1.0, 0.0], &[0.0, 2.0]]));
+    for (args, expected) in [
+        (&["--kind", "jaccard", "--min", "0.5", "--window", "1", "a.txt"][..], "1 is not in 2.."),
         (
             &["--kind", "jaccard", "--min", "0.5", "--window", "4", "--shingle", "alnum:5", "a.txt"],
-            2,
             "--window is 4, expected at least 5 words for alnum:5",
         ),
         (
             &["--kind", "cosine", "--min", "0.5", "--window", "9", "--vectors", "x.npy"],
-            2,
             "--window is not for `tamis pairs --kind cosine`",
         ),
-        (&["--kind", "hamming", "--min", "0.5", "--window", "9", "a.txt"], 2, "--window is not for"),
-        (&["--kind", "containment", "--min", "0.5", "--approximate", "a.txt"], 2, "--approximate is not for"),
-        (&["--kind", "jaccard", "--min", "0.5", "--approximate", "--window", "9", "a.txt"], 2, "cannot be used with"),
-        (&["--kind", "jaccard", "--min", "0.5", "--recall", "0.9", "a.txt"], 2, "--approximate"),
+        (&["--kind", "hamming", "--min", "0.5", "--window", "9", "a.txt"], "--window is not for"),
+        (&["--kind", "containment", "--min", "0.5", "--approximate", "a.txt"], "--approximate is not for"),
+        (&["--kind", "jaccard", "--min", "0.5", "--approximate", "--window", "9", "a.txt"], "cannot be used with"),
+        (&["--kind", "jaccard", "--min", "0.5", "--recall", "0.9", "a.txt"], "--approximate"),
         (
             &["--kind", "jaccard", "--min", "0.5", "--approximate", "--recall", "1", "a.txt"],
-            2,
             "--recall is 1, expected a share above 0 and below 1",
         ),
         (
             &["--kind", "jaccard", "--min", "0.02", "--approximate", "a.txt"],
-            2,
             "--approximate cannot find 0.99 of the pairs at --min 0.02",
         ),
     ] {
-        let run = work.tamis(&[&["pairs"], args].concat());
-        assert_eq!(run.status, status, "{args:?}: {}", run.stderr);
+        let run = work.tamis(&[&["pairs"], args].concat()).expect(2);
         assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
     }
 }
