@@ -186,14 +186,14 @@ fn cut(
 ) -> Cut {
     let scores = best_scores(cx.dataset, pairs);
     // One test for each identity group of a split; what is identical to something is no question any more.
-    let of_role = |wanted: &dyn Fn(SplitRole) -> bool| -> Vec<f32> {
+    let of_role = |wanted: &dyn Fn(SplitRole) -> bool| -> Vec<(SampleId, f32)> {
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
         for id in cx.dataset.ok_ids() {
             let split = cx.dataset.sample(id).split;
             if wanted(cx.dataset.split_role(split)) && seen.insert((split, cx.identity().leader(id))) {
                 let is_fact = facts.contains_key(&(split, id));
-                found.extend((!is_fact).then(|| scores.get(&id).copied().unwrap_or(0.0)));
+                found.extend((!is_fact).then(|| (id, scores.get(&id).copied().unwrap_or(0.0))));
             }
         }
         found
@@ -209,9 +209,24 @@ fn cut(
     if reference.is_empty() {
         return fixed;
     }
-    let tests = of_role(is_query);
-    calibrated(options, fixed, &reference, &tests, cx.seed)
+    let tests: Vec<f32> = of_role(is_query).into_iter().map(|it| it.1).collect();
+    let leaked: Vec<&str> = reference.iter().filter(|it| fixed.min <= it.1).map(|it| cx.dataset.key(it.0)).collect();
+    let note = (!leaked.is_empty()).then(|| {
+        let (n, shown) = (leaked.len(), leaked[..leaked.len().min(MAX_KEYS)].join(", "));
+        format!(
+            "{n} of the references have a score of {} or more themselves, as copies do ({shown}): where they have leaked, \
+             they hide leaks, and are better left out of the reference",
+            fixed.min
+        )
+    });
+    let reference: Vec<f32> = reference.into_iter().map(|it| it.1).collect();
+    let mut cut = calibrated(options, fixed, &reference, &tests, cx.seed);
+    cut.notes.extend(note);
+    cut
 }
+
+/// Keys that a note names.
+const MAX_KEYS: usize = 5;
 
 fn calibrated(options: &LeakOptions, fixed: Cut, reference: &[f32], tests: &[f32], seed: u64) -> Cut {
     let curve = curve(reference, tests, seed);
