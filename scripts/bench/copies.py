@@ -1,16 +1,19 @@
 """Which copies of pictures are found, and how many false ones: tamis beside a perceptual hash and a cosine alone.
 
-    copies.py [--data acceptance-data] [--tamis PATH] [--emoji-step N]
+    copies.py [--data acceptance-data] [--tamis PATH] [--only real|emoji] [--min SCORE ..]
 
 Called by scripts/bench.sh copies; see there. Pictures are of Debian packages (photographs, clip art, icons of at least 64
-pixels) and of two vendors' emoji. Each picture is a base and has a file for each distortion of DISTORTIONS; truth is the
-file that it was made of. Pairs of a base with a distorted file count: a true one has the same source. Left out are pairs
-of one family: emoji that differ in skin tone alone, flags, and sources that are the same picture by themselves (a copy
-in another package or size, or turned: mean difference of 32 x 32 grey levels at most SAME_LEVELS in one of eight
-orientations, which is no statistic of tamis).
+pixels), scaled down to 256 pixels, and of two vendors' emoji of 64. A picture is a base and has a file for each
+distortion of DISTORTIONS, but for emoji: every fourth is a base, every sixteenth is distorted. Truth is the file that it
+was made of. Pairs of a base with a distorted file count: a true one has the same source.
 
-Pictures fall into two halves by the hash of their source's name; both are reported, so that a cut
-chosen on half 0 can be judged on half 1. Needs what photographs.py needs, and numpy.
+Left out are pairs of different sources of one group: emoji that differ in skin tone alone, flags, and sources that are the
+same picture by themselves (a copy in another package or size, or turned: mean difference of 32 x 32 grey levels at most
+SAME_LEVELS in one of eight orientations, which is no statistic of tamis), and what is chained by these (the man and the
+person that are drawn alike have one family of skin tones).
+
+Pictures fall into two halves by the hash of their source's name. The cut is the lowest score from which half 0 has an FDR
+of at most half of MOST_FALSE; half 1 shows what it is worth. Needs what photographs.py needs, and numpy.
 """
 
 import argparse
@@ -58,9 +61,12 @@ PACKAGES = [
         200,
     ),
 ]
-LONGEST_SIDE = 512
+LONGEST_SIDE = 256
 SHORTEST_SIDE = 64
+MOST_PIXELS = 20_000_000
+"""Larger clip art would take most of the time."""
 SAME_LEVELS = 4.0
+MOST_FALSE = 0.05
 
 
 def jpeg(picture, quality):
@@ -112,13 +118,17 @@ def on_white(picture):
 
 
 def icons_and_art(downloads):
+    # Sizes are checked here, before anything is decoded.
+    Image.MAX_IMAGE_PIXELS = None
     for package, version, sha256, pattern, n in PACKAGES:
         files = {name: raw for name, raw in debian(downloads, package, version, sha256) if re.match(pattern, name)}
         names = sorted(files)
         kept = 0
         for name in names[:: max(1, len(names) // (2 * n))]:
+            if kept == n:
+                break
             picture = Image.open(io.BytesIO(files[name]))
-            if SHORTEST_SIDE <= min(picture.size) and kept < n:
+            if SHORTEST_SIDE <= min(picture.size) and picture.width * picture.height <= MOST_PIXELS:
                 kept += 1
                 yield f"{package}-{kept:03}", on_white(picture)
 
@@ -146,32 +156,61 @@ def family(domain, source):
     return re.sub("-(1f3f[b-f]|fe0f)", "", codes)
 
 
-def same_pictures(sources):
-    """For each source the first one that is the same picture by itself, in some orientation."""
-    small = [numpy.asarray(it.convert("L").resize((32, 32), Image.Resampling.BOX), numpy.float32) for _, it in sources]
-    flat = numpy.stack(small).reshape(len(small), -1)
-    leader = list(range(len(sources)))
-    for idx, it in enumerate(small):
-        for turn in range(4):
-            for view in (numpy.rot90(it, turn), numpy.rot90(it, turn)[:, ::-1]):
-                levels = numpy.abs(flat[:idx] - view.reshape(-1)).mean(axis=1)
-                for other in numpy.flatnonzero(levels <= SAME_LEVELS):
-                    leader[idx] = min(leader[idx], leader[other])
-    return leader
+def same_pictures(pictures):
+    """Pairs of pictures that are the same by themselves, in some orientation: no statistic of tamis."""
+    small = [numpy.asarray(it.resize((32, 32), Image.Resampling.BOX), numpy.float32) for it in pictures]
+    small = numpy.stack(small)
+
+    def coarse(views):
+        return views.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4)).reshape(len(views), -1)
+
+    upright = coarse(small)
+    lengths = (upright**2).sum(axis=1)
+    for turn in range(4):
+        turned = numpy.rot90(small, turn, axes=(1, 2))
+        for views in (turned, turned[:, :, ::-1]):
+            # Few are near on 16 x 16, and those are compared on 32 x 32.
+            squares = lengths[:, None] + lengths[None] - 2 * (upright @ coarse(views).T)
+            for a, b in numpy.argwhere(squares <= 256 * (2 * SAME_LEVELS) ** 2):
+                if a < b and numpy.abs(small[a] - views[b]).mean() <= SAME_LEVELS:
+                    yield int(a), int(b)
 
 
-def make(folder, domain, sources, step):
+def groups(domain, names, pictures):
+    """For each source the first one of its group: those of one family, and those that are the same picture."""
+    leader = list(range(len(names)))
+
+    def first(source):
+        while leader[source] != source:
+            source = leader[source]
+        return source
+
+    def join(a, b):
+        a, b = sorted((first(a), first(b)))
+        leader[b] = a
+
+    of_family = {}
+    for source, name in enumerate(names):
+        join(source, of_family.setdefault(family(domain, name), source))
+    for a, b in same_pictures(pictures):
+        join(a, b)
+    return [first(source) for source in range(len(names))]
+
+
+def make(folder, domain, sources, step_of_bases, step):
     """Writes bases and distorted files, and what they are."""
     listing = folder / "files.json"
     if listing.exists():
         return json.loads(listing.read_text())
     (folder / "files").mkdir(parents=True, exist_ok=True)
-    kept, files = [], {}
+    names, grey, files = [], [], {}
     for number, (name, picture) in enumerate(sources):
         picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-        kept.append((name, picture))
-        picture.save(folder / "files" / f"{number:05}_base.png", compress_level=1)
-        files[f"{number:05}_base.png"] = [number, "base"]
+        names.append(name)
+        grey.append(picture.convert("L"))
+        if number % step_of_bases == 0:
+            picture.save(folder / "files" / f"{number:05}_base.png", compress_level=1)
+            files[f"{number:05}_base.png"] = [number, "base"]
         if number % step == 0:
             for kind, distort in DISTORTIONS.items():
                 ending = "jpg" if kind == "jpeg30" else "png"
@@ -181,12 +220,10 @@ def make(folder, domain, sources, step):
                 else:
                     distort(picture).save(folder / "files" / target, compress_level=1)
                 files[target] = [number, kind]
-    names = [name for name, _ in kept]
     facts = {
         "files": files,
         "names": names,
-        "families": [family(domain, name) for name in names],
-        "same": same_pictures(kept),
+        "groups": groups(domain, names, grey),
         "half": [hashlib.sha256(name.encode()).digest()[0] % 2 for name in names],
     }
     listing.write_text(json.dumps(facts))
@@ -221,55 +258,70 @@ def judge(facts, found):
         made = of_kind if kind == "base" else kind
         if base == other:
             right[part][made] += 1
-        elif facts["families"][base] != facts["families"][other] and facts["same"][base] != facts["same"][other]:
+        elif facts["groups"][base] != facts["groups"][other]:
             wrong[part].append((score, a, b))
     return right, wrong
 
 
-def report(domain, facts, methods):
+def tally(facts, found):
+    """For each half: share of the pairs that are found, of those of the goldens' kinds, false ones, FDR, share by kind."""
     asked = {part: defaultdict(int) for part in (0, 1)}
     for source, kind in facts["files"].values():
         if kind != "base":
             asked[facts["half"][source]][kind] += 1
-    print(f"\n## {domain}: {len(facts['names'])} pictures, {len(facts['files'])} files\n")
-    kinds = list(DISTORTIONS)
-    head = ["method", "half", "recall", "recall, goldens' kinds", "false", "FDR", *kinds]
+    right, wrong = judge(facts, found)
+    for part in (0, 1):
+        n_right = sum(right[part].values())
+        golden = sum(right[part][kind] for kind in GOLDEN) / max(1, sum(asked[part][kind] for kind in GOLDEN))
+        share = [right[part][kind] / max(1, asked[part][kind]) for kind in DISTORTIONS]
+        fdr = len(wrong[part]) / max(1, n_right + len(wrong[part]))
+        yield n_right / max(1, sum(asked[part].values())), golden, len(wrong[part]), fdr, share
+
+
+def report(domain, facts, methods):
+    largest = max(map(facts["groups"].count, set(facts["groups"])))
+    n_groups = len(set(facts["groups"]))
+    n_pictures, n_files = len(facts["names"]), len(facts["files"])
+    print(f"\n## {domain}: {n_pictures} pictures in {n_groups} groups of up to {largest}, {n_files} files\n")
+    head = ["method", "half", "recall", "recall, goldens' kinds", "false", "FDR", *DISTORTIONS]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for name, found in methods.items():
-        right, wrong = judge(facts, found)
-        for part in (0, 1):
-            n_right = sum(right[part].values())
-            golden = sum(right[part][kind] for kind in GOLDEN) / max(1, sum(asked[part][kind] for kind in GOLDEN))
-            share = [f"{right[part][kind] / max(1, asked[part][kind]):.3f}" for kind in kinds]
-            fdr = len(wrong[part]) / max(1, n_right + len(wrong[part]))
-            recall = n_right / max(1, sum(asked[part].values()))
-            cells = [name, part, f"{recall:.4f}", f"{golden:.4f}", len(wrong[part]), f"{fdr:.4f}", *share]
+        for part, (recall, golden, n_wrong, fdr, share) in enumerate(tally(facts, found)):
+            cells = [name, part, f"{recall:.4f}", f"{golden:.4f}", n_wrong, f"{fdr:.4f}", *(f"{it:.3f}" for it in share)]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def chosen(facts, copies):
+    """The lowest score of a grid from which half 0 has an FDR of at most half of what is asked."""
+    for cut in (round(0.9 + 0.005 * step, 3) for step in range(20)):
+        (_, _, _, fdr, _), _ = tally(facts, [it for it in copies if cut <= it[2]])
+        if fdr <= MOST_FALSE / 2:
+            return cut
+    return 1.0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT / "acceptance-data")
     parser.add_argument("--tamis", default=ROOT / "target" / "release" / "tamis", type=Path)
-    parser.add_argument("--emoji-step", type=int, default=8, help="every which emoji is distorted")
     parser.add_argument("--only", choices=["real", "emoji"])
     parser.add_argument("--min", action="append", default=[], help="also at this score")
     args = parser.parse_args()
     tamis, data = str(args.tamis.resolve()), args.data.resolve()
-    domains = {"real": (real, 1), "emoji": (emoji, args.emoji_step)}
-    for domain, (sources, step) in domains.items():
+    # Every which picture is a base, and every which is distorted.
+    domains = {"real": (real, 1, 1), "emoji": (emoji, 4, 16)}
+    for domain, (sources, step_of_bases, step) in domains.items():
         if args.only not in (None, domain):
             continue
         folder = data / f"copies-{domain}"
-        facts = make(folder, domain, sources(data / "downloads"), step)
-        copies = pairs(tamis, folder, "files", "--kind", "copy", "--min", "0.8")
+        facts = make(folder, domain, sources(data / "downloads"), step_of_bases, step)
+        copies = pairs(tamis, folder, "files", "--kind", "copy", "--min", "0.9")
         (folder / "copies.json").write_text(json.dumps(copies))
         methods = {
             "phash <= 10": pairs(tamis, folder, "files", "--kind", "hamming", "--radius", "10"),
             "cosine >= .9": cosine_pairs(tamis, folder, facts["files"]),
         }
-        methods["copy"] = pairs(tamis, folder, "files", "--kind", "copy")
-        for least in args.min:
+        for least in [chosen(facts, copies), *args.min]:
             methods[f"copy >= {least}"] = [it for it in copies if float(least) <= it[2]]
         report(domain, facts, methods)
 
