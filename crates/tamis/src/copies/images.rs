@@ -37,10 +37,9 @@ pub struct ImageCopyOptions {
 }
 
 impl Default for ImageCopyOptions {
-    /// The score is where `scripts/bench.sh copies` has few false pairs of emoji and misses few copies of photographs; the
-    /// others are guesses on the generous side.
+    /// The score is what `scripts/bench.sh copies` chooses; the others are guesses on the generous side.
     fn default() -> Self {
-        Self { radius: 14, min_cosine: 0.6, min_score: 0.975, max_proposed: 20_000_000 }
+        Self { radius: 14, min_cosine: 0.6, min_score: 0.97, max_proposed: 20_000_000 }
     }
 }
 
