@@ -1,5 +1,8 @@
 //! `tamis pairs`: what is listed, and what is refused.
 
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, imageops};
 use serde_json::Value as Json;
 
 use crate::common::{Workspace, fixtures};
@@ -233,6 +236,133 @@ fn images_are_compared_by_their_hashes() {
     assert_ne!(pairs(&["--radius", "10", "--hash", "dhash"]), near);
 }
 
+/// A fixture as it is decoded.
+fn fixture(name: &str) -> RgbImage {
+    image::open(fixtures().join("images").join(name)).unwrap().to_rgb8()
+}
+
+fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+    encoded(image, ImageFormat::Png)
+}
+
+/// A JPEG file with an EXIF orientation of 6: shown, it is turned by 90 degrees clockwise.
+fn exif_turned(image: RgbImage) -> Vec<u8> {
+    let jpeg = encoded(image, ImageFormat::Jpeg);
+    let tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let segment = [b"Exif\0\0", &tiff[..]].concat();
+    let length = u16::try_from(segment.len() + 2).unwrap().to_be_bytes();
+    [&jpeg[..2], b"\xff\xe1", &length, &segment, &jpeg[2..]].concat()
+}
+
+/// The same picture without its corners; what is below them is not white.
+fn cut_out(image: &RgbImage) -> RgbaImage {
+    let (width, height) = image.dimensions();
+    RgbaImage::from_fn(width, height, |x, y| {
+        let (across, down) = (2.0 * x as f32 / width as f32 - 1.0, 2.0 * y as f32 / height as f32 - 1.0);
+        let Rgb([r, g, b]) = *image.get_pixel(x, y);
+        Rgba([r, g, b, if across * across + down * down < 0.8 { 255 } else { 0 }])
+    })
+}
+
+/// Runs `tamis pairs --kind copy` over the folder `images`.
+fn copies(work: &Workspace) -> Vec<Json> {
+    let run = work.tamis(&["pairs", "images", "--kind", "copy", "--format", "jsonl", "--quiet"]).expect(0);
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn copies_of_images_are_found_however_they_are_stored_or_turned() {
+    let work = Workspace::new();
+    let base = fixture("04_jpeg30.jpg");
+    let (width, height) = base.dimensions();
+    let grey = DynamicImage::from(base.clone()).into_luma8();
+    let crop = imageops::crop_imm(&base, 7, 5, width - 14, height - 10).to_image();
+    let files = [
+        ("base.png", png(base.clone()), "upright"),
+        ("crop.png", png(crop), "upright"),
+        ("exif.jpg", exif_turned(imageops::rotate270(&base)), "upright"),
+        ("grey.png", png(DynamicImage::from(grey).into_rgb8()), "upright"),
+        ("left.png", png(imageops::rotate270(&base)), "rotated-90"),
+        ("mirrored.png", png(imageops::flip_horizontal(&base)), "mirrored"),
+        ("palette.gif", encoded(base.clone(), ImageFormat::Gif), "upright"),
+        ("palette.png", std::fs::read(fixtures().join("images/palette.png")).unwrap(), "upright"),
+        ("recoded.jpg", encoded(base.clone(), ImageFormat::Jpeg), "upright"),
+        ("recoded.webp", encoded(base, ImageFormat::WebP), "upright"),
+    ];
+    let expected: Vec<_> = files[1..].iter().map(|(name, _, orientation)| (*name, *orientation)).collect();
+    for (name, content, _) in &files {
+        work.write(&format!("images/{name}"), content);
+    }
+    let found = copies(&work);
+    let of_base: Vec<_> = found.iter().filter(|it| it["a_key"] == "base.png").collect();
+    let turned: Vec<_> =
+        of_base.iter().map(|it| (it["b_key"].as_str().unwrap(), it["orientation"].as_str().unwrap())).collect();
+    assert_eq!(turned, expected);
+    // Each that is whole is a copy of each other one.
+    let is_whole = |pair: &&Json| ["a_key", "b_key"].iter().all(|key| pair[key] != "crop.png");
+    assert_eq!(found.iter().filter(is_whole).count(), 9 * 8 / 2);
+    for pair in of_base {
+        let is_cropped = pair["b_key"] == "crop.png";
+        assert_eq!(pair["crop"].is_object(), is_cropped, "{pair}");
+        if is_cropped {
+            for side in ["left", "top", "right", "bottom"] {
+                let margin = pair["crop"]["a"][side].as_f64().unwrap();
+                assert!((0.03..0.07).contains(&margin), "{pair}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_transparent_is_compared_as_white() {
+    let work = Workspace::new();
+    let cut = cut_out(&fixture("00_jpeg30.jpg"));
+    let on_white = RgbImage::from_fn(cut.width(), cut.height(), |x, y| match *cut.get_pixel(x, y) {
+        Rgba([r, g, b, 255]) => Rgb([r, g, b]),
+        _ => Rgb([255; 3]),
+    });
+    work.write("images/cut.png", png(cut));
+    work.write("images/mirrored.jpg", encoded(imageops::flip_horizontal(&on_white), ImageFormat::Jpeg));
+    work.write("images/white.png", png(on_white));
+    let found = copies(&work);
+    let turned: Vec<_> = found
+        .iter()
+        .map(|it| [&it["a_key"], &it["b_key"], &it["orientation"]].map(|it| it.as_str().unwrap()))
+        .collect();
+    let expected = [
+        ["cut.png", "mirrored.jpg", "mirrored"],
+        ["cut.png", "white.png", "upright"],
+        ["mirrored.jpg", "white.png", "mirrored"],
+    ];
+    assert_eq!(turned, expected);
+}
+
+#[test]
+fn other_images_and_flat_ones_are_no_copies() {
+    let work = Workspace::new();
+    for name in ["00_jpeg30.jpg", "01_resize50.png", "02_resize50.png", "03_gray.png", "04_gray.png", "06_jpeg30.jpg"] {
+        work.write(&format!("images/{name}"), std::fs::read(fixtures().join("images").join(name)).unwrap());
+    }
+    assert_eq!(copies(&work), Vec::<Json>::new());
+    let work = Workspace::new();
+    for (name, color) in [("a", [255, 255, 255]), ("b", [255, 254, 255]), ("c", [200, 10, 10]), ("d", [0, 0, 0])] {
+        work.write(&format!("images/{name}.png"), png(RgbImage::from_pixel(40, 30, Rgb(color))));
+    }
+    let mut nearly = RgbImage::from_pixel(40, 30, Rgb([255; 3]));
+    nearly.put_pixel(3, 4, Rgb([230; 3]));
+    work.write("images/e.png", png(nearly));
+    let run = work.tamis(&["pairs", "images", "--kind", "copy"]).expect(0);
+    assert_eq!(run.stdout, "");
+    let said = "in no pair: 5 of one color or nearly so, which pixels do not tell apart";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+}
+
 #[test]
 fn what_cannot_be_compared_is_named() {
     let work = Workspace::new();
@@ -287,7 +417,7 @@ fn what_cannot_be_compared_is_named() {
             "--evidence is not for `tamis pairs --kind cosine`",
         ),
         (&["--kind", "jaccard", "--radius", "3", "a.txt"], 2, "--radius is for --kind hamming; jaccard wants --min"),
-        (&["--kind", "jaccard", "a.txt"], 2, "--min <SIMILARITY>"),
+        (&["--kind", "jaccard", "a.txt"], 2, "--kind jaccard wants --min"),
         (&["--kind", "hamming", "--radius", "3", "a.txt"], 2, "hamming compares images, and the samples are texts"),
         (&["--kind", "jaccard", "--min", "0.5", "--hash", "dhash", "a.txt"], 2, "--hash is not for"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--shingle", "word:3"], 2, "--shingle is not for"),
