@@ -121,7 +121,7 @@ impl HammingJoin {
                     near.clear();
                     for hash in query.iter().flatten() {
                         index.near(&hashes, *hash, self.radius, |j| {
-                            near.push((places[j], (hash ^ hashes[j]).count_ones()))
+                            near.push((places[j], (hash ^ hashes[j]).count_ones()));
                         });
                     }
                     near.sort_unstable();

@@ -50,7 +50,7 @@ pub(crate) enum Passage {
     /// A picture.
     Picture {
         /// What is known of it.
-        facts: ImageFacts,
+        facts: Box<ImageFacts>,
         /// A small version as a PNG or JPEG file; `None` on one line, and where it can no longer be read back.
         thumbnail: Option<Vec<u8>>,
     },
@@ -137,7 +137,7 @@ impl<'a> Exhibit<'a> {
                     Layout::Line { .. } => None,
                     Layout::Block { .. } => images.thumbnail(id).unwrap_or(None),
                 };
-                Passage::Picture { facts: facts.clone(), thumbnail }
+                Passage::Picture { facts: Box::new(facts.clone()), thumbnail }
             }
             None => Passage::Nothing("not readable".to_owned()),
         }

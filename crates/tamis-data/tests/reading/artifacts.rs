@@ -8,8 +8,8 @@ use arrow_cast::display::array_value_to_string;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    CheckInfo, CheckReport, CheckResult, Confidence, Contents, Evidence, Finding, Fingerprints, Modality, Outcome,
-    Pair, PairKind, PairSearch, PairSet, Report, SampleId, Severity, Star,
+    CheckInfo, CheckReport, CheckResult, Confidence, Contents, Evidence, Families, Family, Finding, Fingerprints,
+    Modality, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, SampleId, Severity, Shared, Star, Verified,
 };
 use tamis_data::ReadOptions;
 use tamis_data::artifacts::{FindingRow, write_findings, write_pairs, write_samples};
@@ -69,16 +69,21 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
     for digests in &read.fingerprints {
         fingerprints.push(digests.as_ref().map(<[_; 3]>::as_slice));
     }
-    let pair = Pair { a: SampleId(0), b: SampleId(1), similarity: 0.5 };
+    let verified = Some(Verified { score: 0.75, shared: Shared::Nothing });
+    let pair = Pair { a: SampleId(0), b: SampleId(1), kind: PairKind::Cosine, similarity: 0.5, verified };
     let pairs = PairSet {
-        kind: PairKind::Cosine,
         search: PairSearch::WithinSplits,
         min: 0.1,
         min_source: String::new(),
+        min_copy: 0.7,
+        min_copy_source: String::new(),
+        min_kept: 0.7,
         pairs: vec![pair],
         n_found: 1,
-        stars: vec![Star { leader: SampleId(1), members: vec![(SampleId(0), 0.5)] }],
+        stars: vec![Star { leader: SampleId(1), rung: Rung::Copy, members: vec![(SampleId(0), 0.5)] }],
     };
+    let family = Family { members: vec![SampleId(0), SampleId(1)], diameter: 1, weakest_link: 0.75 };
+    let families = Families::new(4, vec![family]);
     let report = Report {
         version: "0",
         command: Vec::new(),
@@ -87,7 +92,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         dataset: &read.dataset,
         contents: Contents::Texts(&read.texts),
         fingerprints: &fingerprints,
-        families: &[SampleId(0), SampleId(0), SampleId(2), SampleId(3)],
+        families: &families,
         pairs: vec![&pairs],
         model: None,
         device: None,
@@ -133,13 +138,13 @@ fn samples_have_their_metadata_checks_and_columns() {
 }
 
 #[test]
-fn pairs_have_keys_and_are_not_verified_yet() {
+fn pairs_have_keys_a_rung_and_a_score() {
     let read = read();
     let path = read.dir.path().join("pairs.parquet");
     with_report(&read, |report| write_pairs(&Commits::new(), &path, report).unwrap());
     let table = table(&path);
     let row: Vec<_> = table.schema().fields().iter().map(|it| values(&table, it.name())[0].clone()).collect();
-    assert_eq!(row, ["a", "b", "test", "test", "cosine", "0.5", "false", "-", "-"]);
+    assert_eq!(row, ["a", "b", "test", "test", "cosine", "0.5", "true", "copy", "0.75"]);
 }
 
 #[test]

@@ -328,9 +328,10 @@ impl Common {
             }
             sums.as_flattened_mut().iter_mut().zip(of_row.as_flattened()).for_each(|(a, b)| *a += f64::from(*b));
         }
-        for row in 0..6 {
-            for column in 0..row {
-                sums[row][column] = sums[column][row];
+        let upper = sums;
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (sum, above) in sums.iter_mut().zip(&upper).take(row) {
+                *sum = above[row];
             }
         }
         let moved = solve(sums)?;
@@ -416,8 +417,9 @@ fn solve(mut rows: [[f64; 7]; 6]) -> Option<[f64; 6]> {
         }
         for below in at + 1..6 {
             let share = rows[below][at] / pivot;
-            for column in at..7 {
-                rows[below][column] -= share * rows[at][column];
+            let above = rows[at];
+            for (value, above) in rows[below].iter_mut().zip(&above).skip(at) {
+                *value -= share * above;
             }
         }
     }
