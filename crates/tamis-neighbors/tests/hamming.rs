@@ -31,7 +31,7 @@ fn oriented_brute_force(queries: &[Option<[u64; 8]>], base: &[Option<u64>], radi
     for (a, query) in (0..).zip(queries) {
         for (b, hash) in (0..).zip(base) {
             let (Some(query), Some(hash)) = (query, hash) else { continue };
-            let distance = query.map(|it| (it ^ hash).count_ones()).into_iter().fold(u32::MAX, u32::min);
+            let distance = query.iter().fold(64, |least, it| least.min((it ^ hash).count_ones()));
             if distance <= radius {
                 pairs.push(HashPair { a, b, distance });
             }
