@@ -138,7 +138,7 @@ fn all_unreadable_rows_are_counted_and_the_first_is_shown() {
 #[test]
 fn an_unknown_check_is_a_usage_error_with_those_that_exist() {
     let said = "error: there is no check `near-dup`; checks: unreadable-sample, exact-duplicate, near-duplicate, \
-                conflicting-labels, split-leak, label-error, outlier, empty-text\n";
+                conflicting-labels, split-leak, benchmark-contamination, label-error, outlier, empty-text\n";
     expect_error(table().tamis(&["audit", "a.csv", "--only", "near-dup"]), 2, said);
     expect_error(table().tamis(&["audit", "a.csv", "--skip", "near-dup"]), 2, said);
     expect_error(table().tamis(&["audit", "a.csv", "--set", "near-dup.min_cosine=0.9"]), 2, said);
