@@ -216,7 +216,6 @@ fn wrong_labels_are_found_and_the_right_ones_suggested() {
     let findings = support().findings_of("label-error");
     let suggested = |it: &Finding| (it.samples[0].key.clone(), it.suggestion.clone().unwrap().label.unwrap());
     let found: BTreeSet<_> = findings.iter().map(suggested).collect();
-    let found: BTreeSet<Vec<String>> = found.into_iter().collect();
     expect_bounds(&planted, &found, truth.min_recall, truth.min_precision);
     for finding in &findings {
         assert_eq!(finding.suggestion.as_ref().unwrap().action, Action::Relabel);
