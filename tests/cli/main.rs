@@ -16,6 +16,7 @@ mod formats;
 #[cfg(feature = "hub")]
 mod hub;
 mod images;
+mod leaks;
 mod models;
 mod pairs;
 mod report;
