@@ -106,13 +106,17 @@ impl<'a> Copies<'a> {
                 Ok(pairs.par_iter().map(compare).collect())
             }
             Self::Images(pictures) => {
-                let found = pictures.compare(pairs, &*task)?;
-                let nothing = Verified { score: 0.0, shared: Shared::Nothing };
-                let verified = |it: tamis_neighbors::verify::ImageCopy| Verified {
-                    score: it.score,
-                    shared: Shared::Pixels(it.alignment),
+                let is_told = |(a, b): &(SampleId, SampleId)| pictures.is_large(*a) && pictures.is_large(*b);
+                let told: Vec<(SampleId, SampleId)> = pairs.iter().copied().filter(is_told).collect();
+                let mut found = pictures.compare(&told, &*task)?.into_iter();
+                let verified = |pair| {
+                    let copy = if is_told(pair) { found.next().flatten() } else { None };
+                    copy.map_or(Verified { score: 0.0, shared: Shared::Nothing }, |it| Verified {
+                        score: it.score,
+                        shared: Shared::Pixels(it.alignment),
+                    })
                 };
-                Ok(found.into_iter().map(|it| it.map_or(nothing, verified)).collect())
+                Ok(pairs.iter().map(verified).collect())
             }
         }
     }

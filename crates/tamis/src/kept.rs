@@ -10,7 +10,7 @@ use tamis_neighbors::{JoinOptions, Neighbors};
 use crate::copies::Proposal;
 
 /// Raised when a join finds something else than before, so that outputs of an older version are not taken up.
-const JOIN_VERSION: &str = "2";
+const JOIN_VERSION: &str = "3";
 
 /// Hashes what a join depends on: who joins how, which vectors, and which of them.
 pub(crate) struct Key(blake3::Hasher);
