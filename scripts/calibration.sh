@@ -8,9 +8,9 @@
 # reference, puts edited copies of train into the test, and runs the binary with the reference, with the fixed score and
 # without the copies. Printed are the share of false ones, recall by edits, and the same for the rules of other tools
 # over tamis's vectors, on the first --peers resamples. The texts come from `scripts/acceptance.sh text --prepare-only`;
-# vectors stay in --data, which git ignores, so that a second run takes a fraction. Minutes; not in CI. Needs a Python
-# with numpy, scipy and pyarrow, named by PYTHON. Exit: 0 measured (goals are printed, not enforced), 1 a run of tamis
-# failed or its record is at odds with itself, 2 usage.
+# vectors stay in --data, which git ignores, so that a second run takes a fraction. Not in CI. Needs a Python
+# with numpy, scipy and pyarrow, named by PYTHON. Exit: 0 measured (goals are printed, not enforced), 1 texts are
+# missing, a run of tamis failed or its record is at odds with itself, 2 usage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

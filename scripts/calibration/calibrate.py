@@ -126,6 +126,10 @@ def p_above(values):
     return stats.t.sf((mean - FDR) / error, len(values) - 1)
 
 
+def shown(p):
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
 def share(hits):
     """Hits of all, and the exact 95 % interval of the share."""
     k, n = int(sum(hits)), len(hits)
@@ -133,7 +137,7 @@ def share(hits):
     high = stats.beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
     # The share is at most FDR unless this many of n would be improbable then.
     p = stats.binom.sf(k - 1, n, FDR)
-    verdict = "met" if k <= FDR * n else f"missed (p = {p:.3f} for so many, were the rate 5 %)"
+    verdict = "met" if k <= FDR * n else f"missed ({shown(p)} for so many, were the rate 5 %)"
     return f"{k} of {n} runs, {100 * k / n:.1f} % (95 % interval {100 * low:.1f} – {100 * high:.1f} %): goal {verdict}"
 
 
@@ -216,7 +220,7 @@ def report(corpus, figures, facts, options):
     verdict = "met" if mean <= FDR else "missed" if p < FDR else "above, within the error"
     print(
         f"- Realized false-discovery rate: {100 * mean:.2f} % (standard error {100 * error:.2f}); one-sided test of "
-        f"a rate above 5 %: p = {p:.3f}. Goal of at most 5 %: {verdict}."
+        f"a rate above 5 %: {shown(p)}. Goal of at most 5 %: {verdict}."
     )
     for k, (level, goal) in enumerate(GOALS.items()):
         recall = numpy.mean([it[2 + k] for it in figures["tamis"]])
