@@ -257,8 +257,8 @@ def main():
         parser.error(f"{options.tamis} is missing: cargo build --release makes it")
     print(
         f"{options.resamples} resamples of seed {SEED}. The corpora are those on which the score was chosen; splits, "
-        "edits and their seeds are others. A text is clean by where it comes from, not by a statistic of tamis or of the "
-        "others: an entry that says the same as one of train in nearly the same words counts as false where it is "
+        "edits and their seeds are others. A text is clean by where it comes from, not by a statistic of tamis or of "
+        "the others: an entry that says the same as one of train in nearly the same words counts as false where it is "
         "flagged. An edit deletes a word, replaces it or puts another behind it, by equal chance.\n"
     )
     for name in options.corpora or CORPORA:

@@ -16,7 +16,8 @@ def selfclean(train, test, alpha, share=0.05):
 
     Distances in (0, 1) of all pairs of test and train go through the logit; a logistic left tail is laid through their
     quantiles at p and at the root of p / 2, with p the square of `alpha` as its code has it for pairs; the cut is where
-    that tail has share * p * (samples / pairs) of all. Where copies are more of the pairs than p, the tail is laid through them.
+    that tail has share * p * (samples / pairs) of all. Where copies are more of the pairs than p, the tail is laid
+    through them.
     """
     distance = numpy.clip((1 - test @ train.T) / 2, 1e-6, 1 - 1e-6)
     scores = logit(distance.ravel())
