@@ -15,7 +15,7 @@ use tamis_core::{
 
 use crate::BadOption;
 use crate::checks::{check_cosine, check_score, copies_in_split, cosine_option, count, pair_notes, shortest, shown};
-use crate::stats::{FalseFlags, benjamini_hochberg, conformal_p_values};
+use crate::stats::{FalseFlags, benjamini_hochberg, conformal_p_values, ratio};
 
 /// The options of a check for leaks.
 #[derive(Debug, serde::Deserialize)]
@@ -246,7 +246,8 @@ fn calibrated(options: &LeakOptions, fixed: Cut, reference: &[f32], tests: &[f32
     }
     let above_all = |score: &f32| reference.iter().all(|it| it < score);
     let n_above = tests.iter().filter(|it| above_all(it)).count();
-    if rejected.is_none() && 0 < n_above && n_above < least {
+    let is_unlikely = chance_above_all(n_above, tests.len(), n) <= q;
+    if rejected.is_none() && 0 < n_above && n_above < least && is_unlikely {
         // The test has no power here: say what stands out, by a score that has no error rate, and how many can be false.
         let bound = curve.iter().rfind(|it| it.threshold <= f64::from(fixed.min)).map(|it| it.max_false);
         notes.push(format!(
@@ -266,6 +267,12 @@ fn calibrated(options: &LeakOptions, fixed: Cut, reference: &[f32], tests: &[f32
         100.0 * q
     );
     Cut { min, source, is_calibrated: true, notes, curve }
+}
+
+/// How often so many clean tests have higher scores than all references: that they come first in a common order that is any
+/// with the same probability.
+fn chance_above_all(n_above: usize, n_tests: usize, n_reference: usize) -> f64 {
+    (0..n_above).map(|it| ratio(n_tests - it, n_tests + n_reference - it)).product()
 }
 
 /// What each score that some test has would flag.
