@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{
     Contents, Dataset, Digest, Embeddings, Families, Family, IdentityGroups, Need, NeighborGraph, Pair, PairKind,
-    PairNeed, PairSearch, PairSet, Progress, Rung, SampleId, SplitId, Star, Verified,
+    PairNeed, PairSearch, PairSet, Progress, Rung, SampleId, SplitId, SplitRole, Star, Verified,
 };
 use tamis_data::store::Store;
 use tamis_embed::Manifest;
@@ -139,6 +139,9 @@ impl<'a> Joins<'a> {
         let (left, right) = (self.rows_of(side.queries), side.base.map(|it| self.rows_of(it)));
         let key = Key::new(if side.base.is_some() { "across" } else { "within" }, &self.vectors_id);
         let key = key.options(&options).min_kept(set.min_kept).rows(&left).rows(right.as_deref().unwrap_or_default());
+        // Words weigh by what trains, in whatever split is searched.
+        let trains = |id| self.dataset.split_role(self.dataset.sample(id).split) == SplitRole::Train;
+        let key = key.flags(self.dataset.ids().map(trains));
         let (found, was_there) = keep(self.store, &side.name, &key, || {
             let (mut proposals, n_more) = self.by_vectors(&left, right.as_deref(), &options);
             let copies = self.prepared(copies)?;

@@ -33,6 +33,14 @@ impl Key {
         self
     }
 
+    /// A yes or no for each of some samples, in order.
+    pub(crate) fn flags(mut self, flags: impl Iterator<Item = bool>) -> Self {
+        for flag in flags {
+            self.0.update(&[u8::from(flag)]);
+        }
+        self
+    }
+
     pub(crate) fn k(mut self, k: usize) -> Self {
         self.0.update(&(k as u64).to_le_bytes());
         self
