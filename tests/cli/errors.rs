@@ -172,6 +172,14 @@ fn options_out_of_range_are_refused_and_not_clamped() {
 }
 
 #[test]
+fn what_copies_cannot_be_kept_by_is_refused() {
+    let said = "error: keep is `oldest`, expected one of split, size, label, key, first, column:NAME\n";
+    expect_error(table().tamis(&["audit", "a.csv", "--keep", "oldest"]), 2, said);
+    let run = table().tamis(&["audit", "a.csv", "--only", FACTS, "--keep", "size,column:age"]).expect(2);
+    assert!(run.stderr.contains("there is no column `age` to keep copies by, expected one of: "), "{}", run.stderr);
+}
+
+#[test]
 fn a_wrong_option_of_a_check_that_does_not_run_is_not_passed_over() {
     let run = table().tamis(&["audit", "a.csv", "--only", "empty-text", "--set", "outlier.k=0"]);
     expect_error(run, 2, "error: bad option of check outlier: k is 0, expected at least 1\n");

@@ -109,7 +109,7 @@ pub(crate) struct AuditArgs {
     /// Sets an option of a check: CHECK.OPTION=VALUE.
     #[arg(long, value_name = "OPTION")]
     pub(crate) set: Vec<String>,
-    /// Which of several copies is kept, the first reason first: split (test before validation before train), size (most
+    /// Which of several near copies is kept, the first reason first: split (test before validation before train), size (most
     /// pixels, longest text), label (the one that most copies have), key (smallest), first, column:NAME (largest number).
     /// [default: split,size,label,key]
     #[arg(long, value_name = "REASON", value_delimiter = ',')]

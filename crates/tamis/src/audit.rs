@@ -69,6 +69,14 @@ pub enum AuditError {
     /// There is no such model.
     #[error(transparent)]
     NoSuchModel(#[from] NoSuchModel),
+    /// Copies are to be kept by a column that is not there.
+    #[error("there is no column `{name}` to keep copies by, expected one of: {known}")]
+    NoSuchColumn {
+        /// What was named.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -132,6 +140,11 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     if let Some(model) = &model {
         let centered = ingested.embeddings.map(|it| model.center(it)).transpose();
         ingested.embeddings = centered.map_err(IngestError::from)?;
+    }
+    if let Some(name) = options.keep.missing_column(&ingested.dataset) {
+        let known: Vec<&str> = ingested.dataset.columns().iter().map(|it| it.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(AuditError::NoSuchColumn { name: name.to_owned(), known });
     }
     let n = ingested.dataset.len();
     watch.add_ingested(&ingested, model.is_some());

@@ -72,6 +72,16 @@ impl fmt::Display for KeepOrder {
 }
 
 impl KeepOrder {
+    /// The first column that is named and not there.
+    #[must_use]
+    pub fn missing_column(&self, dataset: &Dataset) -> Option<&str> {
+        let is_there = |name: &str| dataset.columns().iter().any(|it| it.name == name);
+        self.0.iter().find_map(|by| match by {
+            KeepBy::Column(name) if !is_there(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// A rank for each sample, in reading order; the smallest is best to keep.
     #[must_use]
     pub fn ranks(&self, dataset: &Dataset, contents: Contents<'_>, families: &Families) -> Vec<u32> {
