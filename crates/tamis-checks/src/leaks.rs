@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tamis_core::{
     CheckContext, CheckError, CheckResult, Confidence, CurvePoint, Dataset, Evidence, Finding, IdentityGroups,
-    IdentityLevel, Pair, PairNeed, PairSearch, PairSet, Rung as PairRung, SampleId, Severity, SplitId, SplitRole,
-    Suggestion, Value,
+    IdentityLevel, PairNeed, PairSearch, PairSet, Rung as PairRung, SampleId, Severity, SplitId, SplitRole, Suggestion,
+    Value,
 };
 
 use crate::BadOption;
 use crate::checks::{check_cosine, check_score, copies_in_split, cosine_option, count, pair_notes, shortest, shown};
-use crate::stats::{FalseFlags, benjamini_hochberg, conformal_p_values, ratio};
+use crate::stats::{FalseFlags, at_least, benjamini_hochberg, conformal_p_values, ratio, sorted};
 
 /// The options of a check for leaks.
 #[derive(Debug, serde::Deserialize)]
@@ -184,7 +184,7 @@ fn cut(
     facts: &Leaks,
     is_query: &impl Fn(SplitRole) -> bool,
 ) -> Cut {
-    let scores = best_scores(cx.dataset, pairs);
+    let scores = best_scores(pairs);
     // One test for each identity group of a split; what is identical to something is no question any more.
     let of_role = |wanted: &dyn Fn(SplitRole) -> bool| -> Vec<(SampleId, f32)> {
         let mut seen = BTreeSet::new();
@@ -244,8 +244,8 @@ fn calibrated(options: &LeakOptions, fixed: Cut, reference: &[f32], tests: &[f32
     if options.min_copy.is_some() {
         return Cut { notes, curve, ..fixed };
     }
-    let above_all = |score: &f32| reference.iter().all(|it| it < score);
-    let n_above = tests.iter().filter(|it| above_all(it)).count();
+    let highest = reference.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let n_above = tests.iter().filter(|it| highest < **it).count();
     let is_unlikely = chance_above_all(n_above, tests.len(), n) <= q;
     if rejected.is_none() && 0 < n_above && n_above < least && is_unlikely {
         // The test has no power here: say what stands out, by a score that has no error rate, and how many can be false.
@@ -278,23 +278,21 @@ fn chance_above_all(n_above: usize, n_tests: usize, n_reference: usize) -> f64 {
 /// What each score that some test has would flag.
 fn curve(reference: &[f32], tests: &[f32], seed: u64) -> Vec<CurvePoint> {
     let bounds = FalseFlags::new(reference.len(), tests.len(), seed);
+    let (tests, reference) = (sorted(tests), sorted(reference));
     let mut thresholds: Vec<f32> = tests.iter().copied().filter(|it| 0.0 < *it).collect();
-    thresholds.sort_by(f32::total_cmp);
     thresholds.dedup();
     let point = |threshold: f32| {
-        let above = |scores: &[f32]| scores.iter().filter(|it| threshold <= **it).count();
-        let flagged = above(tests);
-        let max_false = bounds.at(above(reference))?.min(flagged);
+        let flagged = at_least(&tests, threshold);
+        let max_false = bounds.at(at_least(&reference, threshold))?.min(flagged);
         Some(CurvePoint { threshold: f64::from(threshold), flagged, max_false })
     };
     thresholds.into_iter().filter_map(point).collect()
 }
 
-/// The highest score of each query with anything that trains, by its first sample.
-fn best_scores(dataset: &Dataset, pairs: &PairSet) -> BTreeMap<SampleId, f32> {
+/// The highest score of each query with anything that comes before it, by its first sample.
+fn best_scores(pairs: &PairSet) -> BTreeMap<SampleId, f32> {
     let mut best: BTreeMap<SampleId, f32> = BTreeMap::new();
-    let trains = |pair: &&Pair| dataset.split_role(dataset.sample(pair.b).split) == SplitRole::Train;
-    for pair in pairs.pairs.iter().filter(trains) {
+    for pair in &pairs.pairs {
         let score = best.entry(pair.a).or_default();
         *score = score.max(pair.score());
     }

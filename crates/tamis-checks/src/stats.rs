@@ -23,13 +23,19 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
 /// Gammerman and Shafer, "Algorithmic learning in a random world" (2005), section 2.2.
 #[must_use]
 pub fn conformal_p_values(reference: &[f32], scores: &[f32]) -> Vec<f64> {
-    let mut sorted = reference.to_vec();
-    sorted.sort_by(f32::total_cmp);
+    let sorted = sorted(reference);
     scores.iter().map(|score| ratio(1 + at_least(&sorted, *score), 1 + sorted.len())).collect()
 }
 
+/// Scores, ascending.
+pub(crate) fn sorted(scores: &[f32]) -> Vec<f32> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    sorted
+}
+
 /// How many of `sorted` are at least `score`.
-fn at_least(sorted: &[f32], score: f32) -> usize {
+pub(crate) fn at_least(sorted: &[f32], score: f32) -> usize {
     sorted.len() - sorted.partition_point(|it| *it < score)
 }
 

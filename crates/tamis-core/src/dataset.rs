@@ -429,7 +429,8 @@ impl SplitRole {
     pub fn comes_before(self, query: Self) -> bool {
         match (self, query) {
             (Self::Reference, _) => false,
-            (base, Self::Reference) => base == Self::Train,
+            // What comes before a test, so that both are looked for in the same data.
+            (base, Self::Reference) => base < Self::Test,
             (base, query) => base < query,
         }
     }

@@ -67,7 +67,12 @@ fn inputs(args: &LeaksArgs) -> Result<Vec<Input>, Usage> {
         return Err(Usage("--benchmark stands in the place of --test and --validation".to_owned()));
     }
     for path in &args.benchmark {
-        let name = path.file_stem().map_or_else(|| "benchmark".into(), |it| it.to_string_lossy());
+        let name = |path: &PathBuf| {
+            path.file_stem().map_or_else(|| "benchmark".into(), |it| it.to_string_lossy().into_owned())
+        };
+        // Two files of one name are told apart by the folders they are in.
+        let is_only = args.benchmark.iter().filter(|it| name(it) == name(path)).count() == 1;
+        let name = if is_only { name(path) } else { path.display().to_string() };
         inputs.extend(of(std::slice::from_ref(path), &name, SplitRole::Benchmark));
     }
     if n_base == 0 || inputs.len() == n_base {
