@@ -63,7 +63,8 @@ def main():
         pairs = re.match(r"\d+ pairs?", next(line for line in said if re.match(r"\d+ pairs? of", line)))[0]
         print("| vectors | cosine | threads | pairs | seconds | CPU seconds | peak memory |\n" + "|---" * 7 + "|")
         memory = int(peak) / 2**20
-        print(f"| {n:,} x {DIM} | {MIN_COSINE} | {args.threads} | {pairs} | {elapsed} | {cpu} | {memory:.1f} GiB |")
+        print(f"| {n:,} x {DIM} | {MIN_COSINE} | {args.threads} | {pairs} | {elapsed} | {cpu} | {memory:.1f} GiB |\n")
+        print("\n".join(line for line in said if "cells" in line) or "Without cells.")
         checked = json.loads(call([*exact, "check", str(raw), str(DIM), MIN_COSINE, str(found), str(N_CHECKED)]))
     except Unavailable as error:
         print(f"error: {error}", file=sys.stderr)

@@ -106,6 +106,37 @@ fn benchmarks_have_splits_of_their_own_and_a_reference_says_when_it_is_too_small
 }
 
 #[test]
+fn a_question_that_leaked_with_its_answer_is_told_from_one_that_leaked_alone() {
+    let work = workspace();
+    let answer = "Nine sheep are left, for all but nine of the seventeen have died during the hard winter.";
+    let rows = |text: &str, answer: Option<&str>| lines(&[json!({"id": "q", "question": text, "answer": answer})]);
+    work.write("test.jsonl", rows(QUESTION, Some(answer)));
+    let filler = "Almanacs were printed every year and sold at fairs to whoever had a penny to spare for reading.";
+    let documents = [
+        ("alone", json!({"text": format!("{filler} {QUESTION} {filler}")}), 0.0),
+        ("inside", json!({"text": format!("{filler} {QUESTION} {answer} {filler}")}), 1.0),
+        ("beside", json!({"text": QUESTION.replace("farmer", "shepherd"), "answer": answer}), 1.0),
+    ];
+    for (name, document, expected) in documents {
+        work.write("corpus.jsonl", lines(&[document, json!({"text": filler.replace("fairs", "markets")})]));
+        let args = ["leaks", "--corpus", "corpus.jsonl", "--benchmark", "test.jsonl", "--out", name];
+        work.tamis(&args).expect(0);
+        let findings = read(&work, &format!("{name}/findings.jsonl"));
+        let finding: Json = serde_json::from_str(findings.lines().next().expect(name)).unwrap();
+        let found = &finding["evidence"]["matches"][0];
+        assert_eq!(found["rung"], "copy", "{name}: {found}");
+        let overlap = found["answer_overlap"].as_f64().unwrap_or_else(|| panic!("{name}: {found}"));
+        assert!((overlap - expected).abs() < 0.15, "{name}: {found}");
+        assert!(0.5 < found["overlap"].as_f64().unwrap(), "{name}: {found}");
+    }
+    // The same texts, and an answer that is another one: nothing of before is taken up.
+    work.write("test.jsonl", rows(QUESTION, Some("Seventeen, said the miller, and went on grinding corn until dawn.")));
+    work.tamis(&["leaks", "--corpus", "corpus.jsonl", "--benchmark", "test.jsonl", "--out", "beside"]).expect(0);
+    let finding: Json = serde_json::from_str(read(&work, "beside/findings.jsonl").lines().next().unwrap()).unwrap();
+    assert_eq!(finding["evidence"]["matches"][0]["answer_overlap"], 0.0);
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused() {
     let work = workspace();
     for (args, said) in [

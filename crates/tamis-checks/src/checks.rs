@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 use tamis_core::{
-    Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, Pair, PairSet, SampleId, Shared, SplitId, Value,
+    Check, CheckContext, CheckInfo, Dataset, Embeddings, Evidence, Overlap, Pair, PairSet, SampleId, Shared, SplitId,
+    Value,
 };
 
 mod benchmark_contamination;
@@ -78,7 +79,7 @@ pub(crate) fn check_score(check: &'static str, value: Option<f32>) -> Result<(),
 /// What a pair has in common, as seen from one of its samples.
 pub(crate) fn shown(pair: &Pair, from: SampleId) -> Evidence {
     let shared = pair.verified.map_or(Shared::Nothing, |it| it.shared);
-    match shared {
+    let mut shown = match shared {
         Shared::Run { a, b, n_words } => {
             let (sample, first) = if from == pair.a { (pair.a, a) } else { (pair.b, b) };
             let words = Value::Words(sample, first, n_words.min(MAX_WORDS));
@@ -91,7 +92,14 @@ pub(crate) fn shown(pair: &Pair, from: SampleId) -> Evidence {
             Evidence::new().with("transformation", phrase).with("orientation", alignment.orientation.id())
         }
         _ => Evidence::new(),
+    };
+    if let Some(Overlap { text, answer }) = pair.verified.and_then(|it| it.overlap) {
+        shown = shown.with("overlap", text);
+        if let Some(answer) = answer {
+            shown = shown.with("answer_overlap", answer);
+        }
     }
+    shown
 }
 
 /// Words of a common run that are shown; all are counted.

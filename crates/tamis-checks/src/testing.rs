@@ -141,7 +141,8 @@ impl Scene {
                         role(*b).comes_before(role(*a)) && self.identity[2].leader(*a) != self.identity[2].leader(*b)
                     }
                 };
-                let verified = self.score(*a, *b).map(|score| Verified { score, shared: Shared::Nothing });
+                let verified =
+                    self.score(*a, *b).map(|score| Verified { score, shared: Shared::Nothing, overlap: None });
                 let similarity = self.cosine(*a, *b).min(1.0);
                 if compared && (min <= similarity || verified.is_some_and(|it| min_kept <= it.score)) {
                     pairs.push(Pair { a: *a, b: *b, kind: PairKind::Cosine, similarity, verified });

@@ -292,6 +292,7 @@ pub struct CheckContext<'a> {
     neighbors: Option<&'a NeighborGraph>,
     pairs: Vec<(PairNeed, &'a PairSet)>,
     families: Option<&'a Families>,
+    ranks: Option<&'a [u32]>,
     shelf: Option<&'a dyn Shelf>,
 }
 
@@ -325,6 +326,7 @@ impl<'a> CheckContext<'a> {
             neighbors: None,
             pairs: Vec::new(),
             families: None,
+            ranks: None,
             shelf: None,
         }
     }
@@ -348,6 +350,20 @@ impl<'a> CheckContext<'a> {
     pub fn with_pairs(mut self, need: PairNeed, pairs: &'a PairSet) -> Self {
         self.pairs.push((need, pairs));
         self
+    }
+
+    /// Adds which of several identical samples the user wants to keep: a number by sample, the smallest being best. Without
+    /// one the first in reading order is.
+    #[must_use]
+    pub fn with_ranks(mut self, ranks: Option<&'a [u32]>) -> Self {
+        self.ranks = ranks;
+        self
+    }
+
+    /// How good a sample is to keep among identical ones, the smaller the better.
+    #[must_use]
+    pub fn rank(&self, id: SampleId) -> u32 {
+        self.ranks.and_then(|ranks| ranks.get(id.idx()).copied()).unwrap_or(id.0)
     }
 
     /// Adds the families that all pairs of the run form.

@@ -46,7 +46,7 @@ pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
 pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, InputSpec, Margins, Orientation, Pixels};
 pub use neighbors::{
-    Families, Family, NeighborGraph, Pair, PairKind, PairSearch, PairSet, Rung, Shared, Star, Verified,
+    Families, Family, NeighborGraph, Overlap, Pair, PairKind, PairSearch, PairSet, Rung, Shared, Star, Verified,
 };
 pub use progress::{NoProgress, Progress, Task};
 pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, with_causes};

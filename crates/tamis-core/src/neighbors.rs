@@ -61,6 +61,17 @@ pub struct Verified {
     pub score: f32,
     /// What shows it.
     pub shared: Shared,
+    /// How much of a question and its answer the other text has, where that was asked.
+    pub overlap: Option<Overlap>,
+}
+
+/// How much of one text the other has, in whatever order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Overlap {
+    /// Share of the runs of three words of the text, in `[0, 1]`, rare words weighing more.
+    pub text: f32,
+    /// The same of the answer that stands in a column beside it; `None` where there is none.
+    pub answer: Option<f32>,
 }
 
 /// What two samples literally have in common.

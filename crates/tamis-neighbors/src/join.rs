@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use tamis_core::Task;
 
 use crate::blocks::{TILE_COLUMNS, tile};
+use crate::cells::{Cells, CellsUsed};
 use crate::dots::dots;
-use crate::screen::{STEP, Screen, Want, plan};
+use crate::screen::{Rounded, STEP, Screen, Want, plan};
 use crate::{canonical_dot, proposal_margin};
 
 /// A screen that leaves more than one pair of a tile in this many costs more than the tile's product.
@@ -50,6 +51,8 @@ pub struct RowPairs {
     pub pairs: Vec<RowPair>,
     /// How many there are in all; where rows stand for copies, how many pairs of copies.
     pub n_found: u64,
+    /// The cells that rows were put into, where that was expected to save time.
+    pub cells: Option<CellsUsed>,
 }
 
 /// Finds all pairs of different rows of `rows` with a cosine of at least `min_cosine`.
@@ -63,8 +66,7 @@ pub struct RowPairs {
 /// When `rows` is not in standard layout.
 #[must_use]
 pub fn self_join(rows: ArrayView2<'_, f32>, options: &JoinOptions, task: &dyn Task) -> RowPairs {
-    let screen = plan(None, rows, Want::Cosine(options.min_cosine));
-    join(None, rows, None, screen.as_ref(), options, task)
+    join_with_itself(rows, None, options, task)
 }
 
 /// As [`self_join`], but every row stands for as many rows as `copies` says: a pair counts as often as their product.
@@ -80,8 +82,24 @@ pub fn self_join_of_copies(
     options: &JoinOptions,
     task: &dyn Task,
 ) -> RowPairs {
-    let screen = plan(None, rows, Want::Cosine(options.min_cosine));
-    join(None, rows, Some([copies, copies]), screen.as_ref(), options, task)
+    join_with_itself(rows, Some(copies), options, task)
+}
+
+/// In cells, by a screen, or plainly: the way that is expected to take least time.
+fn join_with_itself(
+    rows: ArrayView2<'_, f32>,
+    copies: Option<&[u32]>,
+    options: &JoinOptions,
+    task: &dyn Task,
+) -> RowPairs {
+    let rounded = plan(None, rows, Want::Cosine(options.min_cosine));
+    if let Some(rounded) = &rounded
+        && let Some(cells) = Cells::plan(rows, rounded, options.min_cosine)
+    {
+        return cells.join(rows, copies, rounded, options, task);
+    }
+    let screen = rounded.and_then(Rounded::screen);
+    join(None, rows, copies.map(|copies| [copies, copies]), screen.as_ref(), options, task)
 }
 
 /// Finds all pairs of a row of `queries` and a row of `base` with a cosine of at least `min_cosine`.
@@ -98,7 +116,7 @@ pub fn cross_join(
     task: &dyn Task,
 ) -> RowPairs {
     assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
-    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine));
+    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine)).and_then(Rounded::screen);
     join(Some(queries), base, None, screen.as_ref(), options, task)
 }
 
@@ -118,7 +136,7 @@ pub fn cross_join_of_copies(
     task: &dyn Task,
 ) -> RowPairs {
     assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
-    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine));
+    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine)).and_then(Rounded::screen);
     join(Some(queries), base, Some(copies), screen.as_ref(), options, task)
 }
 
@@ -134,12 +152,7 @@ pub(crate) fn join(
     let queries = queries.unwrap_or(base);
     let block_rows = options.block_rows.max(1);
     let firsts: Vec<usize> = (0..queries.nrows()).step_by(block_rows).collect();
-    let margin = proposal_margin(base.ncols());
-    if let Some(copies) = copies {
-        let lengths = [queries.nrows(), base.nrows()];
-        assert_eq!(copies.map(<[u32]>::len), lengths, "because each row stands for a number of rows");
-    }
-    let search = Search { queries, base, triangle, copies, screen, min_cosine: options.min_cosine, margin };
+    let search = Search::new(queries, base, copies, options.min_cosine);
     let mut found = RowPairs::default();
     // A round of one block per thread: what a round may keep is known before it starts, so memory is bounded by the cap
     // and one round, and what is kept does not depend on the number of threads.
@@ -149,7 +162,7 @@ pub(crate) fn join(
             .par_iter()
             .map(|first| {
                 let last = (first + block_rows).min(queries.nrows());
-                let pairs = search.block(*first..last, room);
+                let pairs = search.block(*first..last, triangle, screen, room);
                 task.advance((last - first) as u64);
                 pairs
             })
@@ -164,33 +177,45 @@ pub(crate) fn join(
 }
 
 /// What all blocks of a join share.
-struct Search<'a> {
-    queries: ArrayView2<'a, f32>,
-    base: ArrayView2<'a, f32>,
-    triangle: bool,
+pub(crate) struct Search<'a> {
+    pub(crate) queries: ArrayView2<'a, f32>,
+    pub(crate) base: ArrayView2<'a, f32>,
     /// For how many rows a query and a row of the base stand; one where there is nothing.
     copies: Option<[&'a [u32]; 2]>,
-    screen: Option<&'a Screen>,
     min_cosine: f32,
     /// Of a proposal.
     margin: f32,
 }
 
-impl Search<'_> {
-    /// Pairs of the queries `range`, ascending; the first `keep` of them are kept, all are counted.
-    fn block(&self, range: Range<usize>, keep: usize) -> RowPairs {
+impl<'a> Search<'a> {
+    pub(crate) fn new(
+        queries: ArrayView2<'a, f32>,
+        base: ArrayView2<'a, f32>,
+        copies: Option<[&'a [u32]; 2]>,
+        min_cosine: f32,
+    ) -> Self {
+        if let Some(copies) = copies {
+            let lengths = [queries.nrows(), base.nrows()];
+            assert_eq!(copies.map(<[u32]>::len), lengths, "because each row stands for a number of rows");
+        }
+        Self { queries, base, copies, min_cosine, margin: proposal_margin(base.ncols()) }
+    }
+
+    /// Pairs of the queries `range`, ascending; the first `keep` of them are kept, all are counted. Of a `triangle`, pairs
+    /// with a larger row of the base.
+    fn block(&self, range: Range<usize>, triangle: bool, screen: Option<&Screen>, keep: usize) -> RowPairs {
         let rows = self.queries.slice(s![range.clone(), ..]);
-        let from = if self.triangle { (range.start + 1) / STEP * STEP } else { 0 };
+        let from = if triangle { (range.start + 1) / STEP * STEP } else { 0 };
         let mut found = RowPairs::default();
         let (mut hits, mut scores, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
         for first in (from..self.base.nrows()).step_by(TILE_COLUMNS) {
             let columns = first..(first + TILE_COLUMNS).min(self.base.nrows());
             let minima = range.clone().map(|_| self.min_cosine);
             let most = range.len() * columns.len() / HITS_PER_TILE;
-            if let Some(screen) = self.screen
+            if let Some(screen) = screen
                 && screen.hits(range.clone(), minima, columns.clone(), most, &mut hits)
             {
-                if self.triangle {
+                if triangle {
                     hits.retain(|(a, b)| range.start + (*a as usize) < *b as usize);
                 }
                 dots(rows, self.base, &hits, &mut scores);
@@ -199,9 +224,11 @@ impl Search<'_> {
                 }
             } else {
                 let tile = tile(rows, self.base, columns, &mut buffer);
-                for (a, scores) in (range.start..).zip(tile.axis_iter(Axis(0))) {
+                for (a, scores) in range.clone().zip(tile.axis_iter(Axis(0))) {
                     for (b, score) in (first..).zip(scores) {
-                        self.decide(a, b, *score, keep, &mut found);
+                        if self.may_count(*score) && (!triangle || a < b) {
+                            self.decide(a, b, *score, keep, &mut found);
+                        }
                     }
                 }
             }
@@ -213,10 +240,16 @@ impl Search<'_> {
         found
     }
 
+    /// Whether a pair with the proposal `score` may reach the minimum.
+    #[inline(always)]
+    pub(crate) fn may_count(&self, score: f32) -> bool {
+        self.min_cosine - self.margin <= score
+    }
+
     /// Adds the pair `(a, b)`, whose proposal is `score`, where it counts.
     #[inline(always)]
-    fn decide(&self, a: usize, b: usize, score: f32, keep: usize, found: &mut RowPairs) {
-        if score < self.min_cosine - self.margin || (self.triangle && b <= a) {
+    pub(crate) fn decide(&self, a: usize, b: usize, score: f32, keep: usize, found: &mut RowPairs) {
+        if !self.may_count(score) {
             return;
         }
         if keep == 0 && self.min_cosine + self.margin <= score {
@@ -238,7 +271,7 @@ impl Search<'_> {
 }
 
 /// Sorts `pairs` and keeps the first `keep`.
-fn first_pairs(pairs: &mut Vec<RowPair>, keep: usize) {
+pub(crate) fn first_pairs(pairs: &mut Vec<RowPair>, keep: usize) {
     pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
     pairs.truncate(keep);
 }

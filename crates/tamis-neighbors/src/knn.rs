@@ -9,7 +9,7 @@ use tamis_core::Task;
 use crate::blocks::{TILE_COLUMNS, tile};
 use crate::dots::dots;
 use crate::join::{HITS_PER_TILE, index, slice};
-use crate::screen::{Screen, Want, plan};
+use crate::screen::{Rounded, Screen, Want, plan};
 use crate::{canonical_dot, proposal_margin};
 
 /// Rows of one block; a tile of 128 rows takes 0.5 MB.
@@ -36,7 +36,8 @@ pub struct Neighbors {
 /// When `rows` is not in standard layout.
 #[must_use]
 pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
-    nearest_of_all(rows, k, plan(None, rows, Want::Neighbors(k.min(rows.nrows()))).as_ref(), task)
+    let screen = plan(None, rows, Want::Neighbors(k.min(rows.nrows()))).and_then(Rounded::screen);
+    nearest_of_all(rows, k, screen.as_ref(), task)
 }
 
 pub(crate) fn nearest_of_all(

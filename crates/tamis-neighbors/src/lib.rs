@@ -31,6 +31,8 @@ mod blocks;
 
 mod buckets;
 
+mod cells;
+
 mod screen;
 
 mod join;
@@ -51,7 +53,11 @@ mod best;
 
 pub mod verify;
 
+#[cfg(test)]
+mod testing;
+
 pub use best::nearest_in;
+pub use cells::CellsUsed;
 pub use common_run::{CommonRun, Words};
 pub use dot::{canonical_dot, proposal_margin};
 pub use equal::Equals;

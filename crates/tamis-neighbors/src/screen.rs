@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, s};
 
-pub(crate) use plan::{Want, plan};
+pub(crate) use plan::{Want, count, pair_cost, plan, product_cost};
 use quantized::Quantized;
 use space::Space;
 
@@ -42,17 +42,25 @@ const MAX_DIM: usize = 8192;
 /// Most dimensions where products are computed in f32, which holds whole numbers up to 2^24: `1024 * 127 * 127 < 2^24`.
 const MAX_FLOAT_DIM: usize = 1024;
 
-/// Queries and a base, ready to be screened.
-pub(crate) struct Screen {
+/// Queries and a base in eight bits, and what their products are worth.
+pub(crate) struct Rounded {
     /// What 1 in a product of integers is worth: the square of what it is in a row.
     unit: f64,
     /// Largest length of a short row.
     norm: f64,
+    /// Largest length of a rounded row.
+    longest: f64,
     /// Of the product of short rows.
     margin: f64,
     /// `None` where the base is screened against itself.
     queries: Option<Quantized>,
     base: Quantized,
+    instructions: Instructions,
+}
+
+/// Queries and a base, ready to be screened.
+pub(crate) struct Screen {
+    rows: Rounded,
     kernel: Kernel,
 }
 
@@ -69,7 +77,7 @@ enum Kernel {
 
 /// Whether the machine multiplies small integers faster than f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Instructions {
+pub(crate) enum Instructions {
     /// It does, where it has them.
     Best,
     /// Any machine's.
@@ -77,9 +85,9 @@ enum Instructions {
     Float,
 }
 
-impl Screen {
-    /// Screens `queries`, or `base` itself where there are none, against `base`; `None` where a row is longer than a unit
-    /// row or not finite. `largest` is about the largest number of a row in `space`.
+impl Rounded {
+    /// Rounds `queries`, where there are any, and `base`; `None` where a row is longer than a unit row or not finite.
+    /// `largest` is about the largest number of a row in `space`.
     fn new(
         queries: Option<ArrayView2<'_, f32>>,
         base: ArrayView2<'_, f32>,
@@ -105,12 +113,37 @@ impl Screen {
         };
         let errors = base.errors.iter().chain(queries.iter().flat_map(|queries| &queries.errors));
         let longest = space.norm() + errors.fold(0.0, |longest, error| f64::from(*error).max(longest));
-        let extra = base.errors.iter().map(|error| ceil(f64::from(*error) * longest / (scale * scale)) + 1);
-        let extra: Vec<i32> = extra.collect();
-        let kernel = Kernel::new(queries.as_ref(), &base, extra, instructions)?;
-        Some(Self { unit: scale * scale, norm: space.norm(), margin: space.margin(), queries, base, kernel })
+        Some(Self {
+            unit: scale * scale,
+            norm: space.norm(),
+            longest,
+            margin: space.margin(),
+            queries,
+            base,
+            instructions,
+        })
     }
 
+    /// Columns of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.base.n_groups * quantized::GROUP
+    }
+
+    /// Some rows of the base, to be screened against each other.
+    pub(crate) fn part(&self, rows: &[u32]) -> Self {
+        Self { queries: None, base: self.base.select(rows), ..*self }
+    }
+
+    /// Makes the rows ready for the machine's instructions; `None` where rows are too long for its way.
+    pub(crate) fn screen(self) -> Option<Screen> {
+        let extra = |error: &f32| ceil(f64::from(*error) * self.longest / self.unit) + 1;
+        let extra = self.base.errors.iter().map(extra).collect();
+        let kernel = Kernel::new(self.queries.as_ref(), &self.base, extra, self.instructions)?;
+        Some(Screen { rows: self, kernel })
+    }
+}
+
+impl Screen {
     /// Lists in `hits` all pairs `(a, b)` of a query of `rows`, counted from `rows.start`, and a row of `columns` whose
     /// canonical dot reaches the query's number in `minima`, and others. `columns` begins at a multiple of [`STEP`], and
     /// ends at one or with the base.
@@ -125,10 +158,11 @@ impl Screen {
         hits: &mut Vec<(u32, u32)>,
     ) -> bool {
         hits.clear();
-        let queries = self.queries.as_ref().unwrap_or(&self.base);
+        let Rounded { unit, norm, margin, .. } = self.rows;
+        let queries = self.rows.queries.as_ref().unwrap_or(&self.rows.base);
         let limits = rows.clone().zip(minima).map(|(row, minimum)| {
-            let bound = f64::from(minimum) - self.margin - f64::from(queries.errors[row]) * self.norm;
-            floor(bound / self.unit) - 1
+            let bound = f64::from(minimum) - margin - f64::from(queries.errors[row]) * norm;
+            floor(bound / unit) - 1
         });
         let limits: Vec<i32> = limits.collect();
         match &self.kernel {
@@ -179,6 +213,13 @@ fn has_vnni() -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     let there = false;
     there
+}
+
+/// Unit rows rounded with all their columns.
+#[cfg(test)]
+pub(crate) fn any_rounding(rows: ArrayView2<'_, f32>) -> Rounded {
+    Rounded::new(None, rows, &Space::All { dim: rows.ncols() }, 0.3, Instructions::Best)
+        .expect("because the rows have unit length")
 }
 
 /// `value` rounded down, near zero enough for differences: beyond `2^28` no product is, and a smaller limit leaves out less.

@@ -92,6 +92,23 @@ pub(crate) struct ReadArgs {
     pub(crate) quiet: bool,
 }
 
+/// How an audit reports, for the commands that run one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// How the report is printed. [default: full]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
+    pub(crate) format: Option<String>,
+    /// Exits with 1 on findings of this severity and above. [default: high]
+    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::id)))]
+    pub(crate) fail_on: Option<String>,
+    /// Exits with 0 whatever is found.
+    #[arg(long)]
+    pub(crate) exit_zero: bool,
+    /// Seed of all random choices. [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
 /// Arguments of `tamis audit`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
@@ -114,18 +131,8 @@ pub(crate) struct AuditArgs {
     /// [default: split,size,label,key]
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     pub(crate) keep: Vec<String>,
-    /// How the report is printed. [default: full]
-    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
-    pub(crate) format: Option<String>,
-    /// Exits with 1 on findings of this severity and above. [default: high]
-    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::id)))]
-    pub(crate) fail_on: Option<String>,
-    /// Exits with 0 whatever is found.
-    #[arg(long)]
-    pub(crate) exit_zero: bool,
-    /// Seed of all random choices. [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     /// Says what an audit would read, do and cost, and writes nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -280,18 +287,8 @@ pub(crate) struct LeaksArgs {
     /// Folder for the record; it is replaced file by file. [default: tamis-leaks]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// How the report is printed. [default: full]
-    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
-    pub(crate) format: Option<String>,
-    /// Exits with 1 on findings of this severity and above. [default: high]
-    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::id)))]
-    pub(crate) fail_on: Option<String>,
-    /// Exits with 0 whatever is found.
-    #[arg(long)]
-    pub(crate) exit_zero: bool,
-    /// Seed of all random choices. [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 }
 
 /// Arguments of `tamis explain`.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, Evidence, IdentityGroups, InputFile, Modality, Need, Outcome, Progress, Report,
-    Severity, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, Modality, Need, Outcome, Progress,
+    Report, Severity, SplitRole, StageTime, Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
@@ -141,11 +141,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         let centered = ingested.embeddings.map(|it| model.center(it)).transpose();
         ingested.embeddings = centered.map_err(IngestError::from)?;
     }
-    if let Some(name) = options.keep.missing_column(&ingested.dataset) {
-        let known: Vec<&str> = ingested.dataset.columns().iter().map(|it| it.name.as_str()).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(AuditError::NoSuchColumn { name: name.to_owned(), known });
-    }
+    check_columns(&options.keep, &ingested.dataset)?;
     let n = ingested.dataset.len();
     watch.add_ingested(&ingested, model.is_some());
     let identity = watch.time("group", || (n, ingested.fingerprints.all_groups(&ingested.dataset)));
@@ -172,8 +168,13 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
             watch.add("join", Tally { done: n - reused, reused }, started.elapsed().as_secs_f64());
             joined
         }
-        _ => Joined { families: families(n, widest, std::iter::empty()), ..Joined::default() },
+        _ => {
+            let families = families(n, widest, std::iter::empty());
+            let ranks = options.keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
+            Joined { families, ranks, ..Joined::default() }
+        }
     };
+    let ranks = (options.keep != KeepOrder::default()).then_some(&joined.ranks[..]);
     let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
     let task = progress.begin("checking", Some(options.checks.len() as u64), "checks");
     let mut checks = Vec::new();
@@ -181,7 +182,10 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         let outcome = match lacks.reason(&**check) {
             Some(reason) => Outcome::Skipped(reason),
             None => watch.time(&format!("check {}", check.info().id), || {
-                (n, run_check(&**check, &ingested, &identity, &joined, options.seed, &shelf))
+                let seed = derive_seed(options.seed, check.info().id);
+                let cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, &identity, seed);
+                let cx = cx.with_shelf(&shelf).with_families(&joined.families).with_ranks(ranks);
+                (n, run_check(&**check, cx, ingested.embeddings.as_ref(), &joined))
             }),
         };
         checks.push(CheckReport { info: check.info(), outcome });
@@ -201,6 +205,14 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         commits: options.commits,
         _store: store,
     })
+}
+
+/// Refuses to keep by a column that is not there.
+fn check_columns(keep: &KeepOrder, dataset: &Dataset) -> Result<(), AuditError> {
+    let Some(name) = keep.missing_column(dataset) else { return Ok(()) };
+    let known: Vec<&str> = dataset.columns().iter().map(|it| it.name.as_str()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(AuditError::NoSuchColumn { name: name.to_owned(), known })
 }
 
 /// Opens the store of the record; its lock is the lock on the folder.
@@ -329,22 +341,17 @@ impl Lacks {
     }
 }
 
-fn run_check(
+/// Runs a check with what it needs beside what all checks get.
+fn run_check<'a>(
     check: &dyn Check,
-    ingested: &Ingested,
-    identity: &[IdentityGroups],
-    joined: &Joined,
-    seed: u64,
-    shelf: &StoreShelf<'_>,
+    mut cx: CheckContext<'a>,
+    embeddings: Option<&'a Embeddings>,
+    joined: &'a Joined,
 ) -> Outcome {
-    let seed = derive_seed(seed, check.info().id);
-    let mut cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, identity, seed)
-        .with_shelf(shelf)
-        .with_families(&joined.families);
     for need in check.needs() {
         match need {
             Need::Embeddings => {
-                if let Some(embeddings) = &ingested.embeddings {
+                if let Some(embeddings) = embeddings {
                     cx = cx.with_embeddings(embeddings);
                 }
             }

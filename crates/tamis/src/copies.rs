@@ -24,7 +24,7 @@ pub(crate) struct Proposal {
 
 /// What proposes pairs beside vectors, and compares contents.
 pub(crate) enum Copies<'a> {
-    Texts(Texts),
+    Texts(Texts<'a>),
     Images(Pictures<'a>),
 }
 
@@ -56,7 +56,7 @@ impl<'a> Copies<'a> {
     /// When a content cannot be read back.
     pub(crate) fn new(
         contents: Contents<'a>,
-        dataset: &Dataset,
+        dataset: &'a Dataset,
         identity: &IdentityGroups,
         embeddings: &'a Embeddings,
         ids: &[SampleId],
@@ -111,9 +111,10 @@ impl<'a> Copies<'a> {
                 let mut found = pictures.compare(&told, &*task)?.into_iter();
                 let verified = |pair| {
                     let copy = if is_told(pair) { found.next().flatten() } else { None };
-                    copy.map_or(Verified { score: 0.0, shared: Shared::Nothing }, |it| Verified {
+                    copy.map_or(Verified { score: 0.0, shared: Shared::Nothing, overlap: None }, |it| Verified {
                         score: it.score,
                         shared: Shared::Pixels(it.alignment),
+                        overlap: None,
                     })
                 };
                 Ok(pairs.iter().map(verified).collect())

@@ -34,6 +34,8 @@ pub(crate) struct Joined {
     pub(crate) pairs: Vec<(PairNeed, PairSet)>,
     /// What identical samples and copies connect.
     pub(crate) families: Families,
+    /// How good each sample is to keep among its copies, the smallest being best.
+    pub(crate) ranks: Vec<u32>,
     /// Whether all of it was in the store.
     pub(crate) is_reused: bool,
 }
@@ -77,9 +79,9 @@ impl<'a> Joins<'a> {
             }
         }
         joined.families = families(self.dataset.len(), self.identity, joined.pairs.iter().map(|it| &it.1));
-        let ranks = self.keep.ranks(self.dataset, self.contents, &joined.families);
+        joined.ranks = self.keep.ranks(self.dataset, self.contents, &joined.families);
         for (_, set) in joined.pairs.iter_mut().filter(|(need, _)| need.search == PairSearch::WithinSplits) {
-            set.stars = stars(set, &ranks);
+            set.stars = stars(set, &joined.ranks);
         }
         let k = needs.iter().filter_map(|need| if let Need::Neighbors(k) = need { Some(*k) } else { None }).max();
         joined.neighbors = k.map(|k| self.neighbors(k, &mut joined.is_reused)).transpose()?;
@@ -142,6 +144,10 @@ impl<'a> Joins<'a> {
         // Words weigh by what trains, in whatever split is searched.
         let trains = |id| self.dataset.split_role(self.dataset.sample(id).split) == SplitRole::Train;
         let key = key.flags(self.dataset.ids().map(trains));
+        let key = match crate::copies::texts::answers(self.dataset) {
+            Some(column) if side.base.is_some() => key.texts(self.dataset.ids().map(|id| column.get(id))),
+            _ => key,
+        };
         let (found, was_there) = keep(self.store, &side.name, &key, || {
             let (mut proposals, n_more) = self.by_vectors(&left, right.as_deref(), &options);
             let copies = self.prepared(copies)?;

@@ -2,7 +2,7 @@
 //! again.
 
 use ndarray::Array2;
-use tamis_core::{Alignment, Crop, Digest, Margins, Orientation, PairKind, Shared, Shelf, Verified};
+use tamis_core::{Alignment, Crop, Digest, Margins, Orientation, Overlap, PairKind, Shared, Shelf, Verified};
 use tamis_data::store::codec::{Reader, Writer};
 use tamis_data::store::{Store, StoreError};
 use tamis_neighbors::{JoinOptions, Neighbors};
@@ -10,7 +10,7 @@ use tamis_neighbors::{JoinOptions, Neighbors};
 use crate::copies::Proposal;
 
 /// Raised when a join finds something else than before, so that outputs of an older version are not taken up.
-const JOIN_VERSION: &str = "3";
+const JOIN_VERSION: &str = "4";
 
 /// Hashes what a join depends on: who joins how, which vectors, and which of them.
 pub(crate) struct Key(blake3::Hasher);
@@ -37,6 +37,16 @@ impl Key {
     pub(crate) fn flags(mut self, flags: impl Iterator<Item = bool>) -> Self {
         for flag in flags {
             self.0.update(&[u8::from(flag)]);
+        }
+        self
+    }
+
+    /// A text or none for each of some samples, in order.
+    pub(crate) fn texts<'a>(mut self, texts: impl Iterator<Item = Option<&'a str>>) -> Self {
+        for text in texts {
+            // With its length before it, no text can take bytes from the next.
+            self.0.update(&text.map_or(u64::MAX, |it| it.len() as u64).to_le_bytes());
+            self.0.update(text.unwrap_or_default().as_bytes());
         }
         self
     }
@@ -133,13 +143,16 @@ impl Kept for PlacePairs {
     fn write(&self, out: &mut Writer) {
         out.u64(self.n_more);
         out.u64(self.pairs.len() as u64);
-        for (Proposal { a, b, kind, similarity }, Verified { score, shared }) in &self.pairs {
+        for (Proposal { a, b, kind, similarity }, Verified { score, shared, overlap }) in &self.pairs {
             out.u32(*a);
             out.u32(*b);
             out.u8(KINDS.iter().position(|it| it == kind).map_or(u8::MAX, |it| it as u8));
             out.u32(similarity.to_bits());
             out.u32(score.to_bits());
             write_shared(shared, out);
+            // A share is at most 1: no share is told by more.
+            let shares = overlap.map_or([NO_SHARE; 2], |it| [it.text, it.answer.unwrap_or(NO_SHARE)]);
+            shares.into_iter().for_each(|it| out.u32(it.to_bits()));
         }
     }
 
@@ -151,11 +164,17 @@ impl Kept for PlacePairs {
             let (a, b, kind) = (from.u32()?, from.u32()?, *KINDS.get(usize::from(from.u8()?))?);
             let (similarity, score) = (f32::from_bits(from.u32()?), f32::from_bits(from.u32()?));
             let shared = read_shared(from)?;
-            pairs.push((Proposal { a, b, kind, similarity }, Verified { score, shared }));
+            let mut share = || from.u32().map(|it| Some(f32::from_bits(it)).filter(|it| *it <= 1.0));
+            let (text, answer) = (share()?, share()?);
+            let overlap = text.map(|text| Overlap { text, answer });
+            pairs.push((Proposal { a, b, kind, similarity }, Verified { score, shared, overlap }));
         }
         Some(Self { pairs, n_more })
     }
 }
+
+/// Stands for a share that is not known.
+const NO_SHARE: f32 = 2.0;
 
 /// Kinds in the order of their codes.
 const KINDS: [PairKind; 4] = [PairKind::Cosine, PairKind::Jaccard, PairKind::Containment, PairKind::Hamming];

@@ -46,15 +46,16 @@ impl Check for ExactDuplicate {
 
 fn finding(cx: &CheckContext<'_>, group: &[SampleId]) -> Finding {
     let level = cx.common_level(group);
+    // One of each split stays: what a copy in another split means is for split-leak to say.
     let mut kept: BTreeMap<_, SampleId> = BTreeMap::new();
-    let mut redundant = Vec::new();
     for id in group {
-        // The first of each split stays: what a copy in another split means is for split-leak to say.
-        if *kept.entry(cx.dataset.sample(*id).split).or_insert(*id) != *id {
-            redundant.push(*id);
+        let best = kept.entry(cx.dataset.sample(*id).split).or_insert(*id);
+        if cx.rank(*id) < cx.rank(*best) {
+            *best = *id;
         }
     }
     let kept: Vec<SampleId> = kept.into_values().collect();
+    let redundant: Vec<SampleId> = group.iter().copied().filter(|id| !kept.contains(id)).collect();
     let suggestion = match redundant.is_empty() {
         true => None,
         // Which copy to keep is then a question of which label is right: see conflicting-labels.

@@ -69,7 +69,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
     for digests in &read.fingerprints {
         fingerprints.push(digests.as_ref().map(<[_; 3]>::as_slice));
     }
-    let verified = Some(Verified { score: 0.75, shared: Shared::Nothing });
+    let verified = Some(Verified { score: 0.75, shared: Shared::Nothing, overlap: None });
     let pair = Pair { a: SampleId(0), b: SampleId(1), kind: PairKind::Cosine, similarity: 0.5, verified };
     let pairs = PairSet {
         search: PairSearch::WithinSplits,

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use super::basis::{longest, turned};
 use super::space::{REST, Space, narrow};
-use super::{Instructions, Screen, has_vnni};
+use super::{Instructions, Rounded, has_vnni};
 use crate::blocks::{TILE_COLUMNS, tile};
 
 /// Multiplications below which no plan pays: a tenth of a second of plain products.
@@ -42,15 +42,26 @@ pub(crate) enum Want {
     Neighbors(usize),
 }
 
-/// The screen that is expected to save most time over the plain product, or `None` where none does. Without `queries`, the
-/// base is searched with itself.
-pub(crate) fn plan(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, f32>, want: Want) -> Option<Screen> {
+/// What a pair costs in a screen with `width` columns, in columns of a screen with VNNI, but for those that survive.
+pub(crate) fn pair_cost(width: usize) -> f64 {
+    let column = if has_vnni() { 1.0 } else { FLOAT_COLUMN };
+    column * count(width) + PAIR
+}
+
+/// The same of a product in f32.
+pub(crate) fn product_cost(dim: usize) -> f64 {
+    FLOAT_COLUMN * count(dim) + PAIR
+}
+
+/// Rows for the screen that is expected to save most time over the plain product, or `None` where none does. Without
+/// `queries`, the base is searched with itself.
+pub(crate) fn plan(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, f32>, want: Want) -> Option<Rounded> {
     let work = count(queries.unwrap_or(base).nrows()) * count(base.nrows()) * count(base.ncols());
     if work < MIN_WORK { None } else { choose(queries, base, want) }
 }
 
 /// The plan for any number of rows but none.
-pub(super) fn choose(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, f32>, want: Want) -> Option<Screen> {
+pub(super) fn choose(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, f32>, want: Want) -> Option<Rounded> {
     let all_queries = queries.unwrap_or(base);
     let dim = base.ncols();
     // Different rows, where both are the same set.
@@ -63,15 +74,13 @@ pub(super) fn choose(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, 
             (few, floors(few, base, EARLY * k))
         }
     };
-    let column = if has_vnni() { 1.0 } else { FLOAT_COLUMN };
-    let cost = |columns: usize| column * count(columns) + PAIR;
-    let mut least = FLOAT_COLUMN * count(dim) + PAIR;
+    let mut least = product_cost(dim);
     let mut space = None;
     if least < SURVIVOR * survivors(some_queries, some_base.view(), &minima, 0.0) {
         // As many pairs count.
         return None;
     }
-    let all = cost(dim) + SURVIVOR * survivors(some_queries, some_base.view(), &minima, ROUNDING);
+    let all = pair_cost(dim) + SURVIVOR * survivors(some_queries, some_base.view(), &minima, ROUNDING);
     if all < least {
         (least, space) = (all, Some(Space::All { dim }));
     }
@@ -80,12 +89,12 @@ pub(super) fn choose(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, 
     let (projected_queries, projected_base) = (some_queries.dot(&directions), some_base.dot(&directions));
     for n in DIRECTIONS {
         let n = n.min(basis.ncols());
-        if least <= cost(n + REST) {
+        if least <= pair_cost(n + REST) {
             break;
         }
         let (short_queries, short_base) = (with_rest(&projected_queries, n), with_rest(&projected_base, n));
         let share = survivors(short_queries.view(), short_base.view(), &minima, ROUNDING);
-        let projected = cost(n + REST) + SURVIVOR * share;
+        let projected = pair_cost(n + REST) + SURVIVOR * share;
         if projected < least {
             (least, space) = (projected, Some(Space::projected(turned(&basis, n))));
         }
@@ -94,7 +103,7 @@ pub(super) fn choose(queries: Option<ArrayView2<'_, f32>>, base: ArrayView2<'_, 
     let mut values = vec![0.0; both.nrows() * space.width()];
     space.fill(both.view(), &mut values);
     let reach = values.iter().fold(0.0_f32, |reach, value| value.abs().max(reach));
-    Screen::new(queries, base, &space, f64::from(reach), Instructions::Best)
+    Rounded::new(queries, base, &space, f64::from(reach), Instructions::Best)
 }
 
 /// About the cosine of the `k`-th nearest row of `base` to each row of `queries`, which may be among them.
@@ -140,6 +149,6 @@ fn survivors(queries: ArrayView2<'_, f32>, base: ArrayView2<'_, f32>, minima: &[
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn count(n: usize) -> f64 {
+pub(crate) fn count(n: usize) -> f64 {
     n as f64
 }

@@ -44,6 +44,13 @@ impl Quantized {
         all.then_some(Self { n_groups, groups, errors })
     }
 
+    /// Some of the rows.
+    pub(super) fn select(&self, rows: &[u32]) -> Self {
+        let of = |row: &u32| &self.groups[*row as usize * self.n_groups..][..self.n_groups];
+        let groups = rows.iter().flat_map(of).copied().collect();
+        Self { n_groups: self.n_groups, groups, errors: rows.iter().map(|row| self.errors[*row as usize]).collect() }
+    }
+
     /// The integers as f32, shape `(n, width)`.
     pub(super) fn to_f32(&self) -> Array2<f32> {
         let values = self.groups.as_flattened().iter().map(|level| f32::from(*level)).collect();

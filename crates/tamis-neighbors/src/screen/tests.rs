@@ -1,65 +1,17 @@
 //! Screened searches against plain ones, with every space and every kernel.
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use proptest::prelude::*;
 use tamis_core::NoProgress;
 
 use super::basis::{longest, turned};
 use super::plan::choose;
 use super::space::{REST, Space};
-use super::{Instructions, Screen, Want};
+use super::{Instructions, Rounded, Screen, Want};
 use crate::join::join;
 use crate::knn::nearest_of_all;
+use crate::testing::{Kind, kinds, rows};
 use crate::{JoinOptions, canonical_dot, knn, self_join};
-
-/// What rows look like.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Isotropic,
-    Clustered,
-    Duplicated,
-    LowRank,
-    Identical,
-    /// Rows that have one number each.
-    Axes,
-}
-
-fn kinds() -> impl Strategy<Value = Kind> {
-    use Kind as K;
-    prop::sample::select(vec![K::Isotropic, K::Clustered, K::Duplicated, K::LowRank, K::Identical, K::Axes])
-}
-
-/// `n` unit rows, the same for the same seed.
-fn rows(kind: Kind, n: usize, dim: usize, seed: u64) -> Array2<f32> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        f32::from(i16::from_ne_bytes([state.to_ne_bytes()[2], state.to_ne_bytes()[3]])) / 32768.0
-    };
-    let mut random = |n: usize, dim: usize| Array2::from_shape_simple_fn((n, dim), &mut next);
-    let mut rows = match kind {
-        Kind::Isotropic => random(n, dim),
-        Kind::Clustered => {
-            let centers = random(5, dim);
-            let noise = random(n, dim);
-            Array2::from_shape_fn((n, dim), |(i, j)| centers[[i % 5, j]] + 0.2 * noise[[i, j]])
-        }
-        Kind::Duplicated => random(n.div_ceil(3), dim).select(Axis(0), &(0..n).map(|i| i / 3).collect::<Vec<_>>()),
-        Kind::LowRank => random(n, 2).dot(&random(2, dim)),
-        Kind::Identical => random(1, dim).select(Axis(0), &vec![0; n]),
-        Kind::Axes => Array2::from_shape_fn((n, dim), |(i, j)| f32::from(u8::from(i % dim == j))),
-    };
-    for mut row in rows.axis_iter_mut(Axis(0)) {
-        if row.dot(&row) < 1e-6 {
-            row[0] = 1.0;
-        }
-        let norm = row.dot(&row).sqrt();
-        row /= norm;
-    }
-    rows
-}
 
 /// Screens with all columns and with few, with the best instructions and with any.
 fn screens(queries: Option<&Array2<f32>>, base: &Array2<f32>) -> Vec<Screen> {
@@ -71,7 +23,8 @@ fn screens(queries: Option<&Array2<f32>>, base: &Array2<f32>) -> Vec<Screen> {
     let each = spaces.iter().flat_map(|space| instructions.map(|instructions| (space, instructions)));
     // A reach that is too small cuts large numbers: that costs time, not pairs.
     let screens = each.map(|(space, instructions)| {
-        Screen::new(queries.map(|rows| rows.view()), base.view(), space, 0.3, instructions)
+        Rounded::new(queries.map(|rows| rows.view()), base.view(), space, 0.3, instructions)
+            .and_then(Rounded::screen)
             .expect("because the rows have unit length")
     });
     screens.collect()
@@ -165,7 +118,7 @@ fn rows_that_are_no_unit_rows_are_not_screened() {
     for bad in [2.0, f32::NAN, f32::INFINITY] {
         let mut rows = rows(Kind::Isotropic, 40, 16, 7);
         rows[[20, 3]] = bad;
-        assert!(Screen::new(None, rows.view(), &Space::All { dim: 16 }, 0.3, Instructions::Best).is_none());
+        assert!(Rounded::new(None, rows.view(), &Space::All { dim: 16 }, 0.3, Instructions::Best).is_none());
     }
 }
 
@@ -174,7 +127,8 @@ fn a_screen_of_rows_along_few_directions_leaves_few_pairs() {
     let rows = rows(Kind::Clustered, 200, 64, 5);
     let space = Space::projected(turned(&longest(rows.view(), 12), 12));
     assert_eq!(space.width(), 12 + REST);
-    let screen = Screen::new(None, rows.view(), &space, 0.8, Instructions::Best).unwrap();
+    let rounded = Rounded::new(None, rows.view(), &space, 0.8, Instructions::Best).unwrap();
+    let screen = rounded.screen().unwrap();
     let mut hits = Vec::new();
     assert!(screen.hits(0..200, std::iter::repeat(0.9), 0..200, usize::MAX, &mut hits));
     // The five clusters, whose centers are far apart.
@@ -189,12 +143,12 @@ fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
         let rows = rows(kind, 2100, 40, 11);
         let options = JoinOptions { min_cosine: 0.95, max_pairs: 3000, block_rows: 256 };
         let expected = join(None, rows.view(), None, None, &options, &NoProgress);
-        let screen = choose(None, rows.view(), Want::Cosine(0.95));
+        let screen = choose(None, rows.view(), Want::Cosine(0.95)).and_then(Rounded::screen);
         assert!(!matches!(kind, Kind::Identical) || screen.is_none());
         let found = join(None, rows.view(), None, screen.as_ref(), &options, &NoProgress);
         assert_eq!((found.n_found, found.pairs), (expected.n_found, expected.pairs), "{kind:?}");
         let expected = nearest_of_all(rows.view(), 5, None, &NoProgress);
-        let screen = choose(None, rows.view(), Want::Neighbors(5));
+        let screen = choose(None, rows.view(), Want::Neighbors(5)).and_then(Rounded::screen);
         assert_eq!(nearest_of_all(rows.view(), 5, screen.as_ref(), &NoProgress), expected, "{kind:?}");
     }
     let rows = rows(Kind::Isotropic, 100, 40, 11);
@@ -208,6 +162,7 @@ fn rows_that_f32_cannot_hold_the_products_of_are_not_screened() {
         #[expect(clippy::cast_possible_truncation, reason = "f32 is what rows are of")]
         let rows = Array2::from_elem((4, dim as usize), number as f32);
         let space = Space::All { dim: dim as usize };
-        assert_eq!(Screen::new(None, rows.view(), &space, number, Instructions::Float).is_some(), is_screened, "{dim}");
+        let rounded = Rounded::new(None, rows.view(), &space, number, Instructions::Float);
+        assert_eq!(rounded.and_then(Rounded::screen).is_some(), is_screened, "{dim}");
     }
 }

@@ -13,7 +13,7 @@
 //! By [`Extent::Passage`], a second text that is more than twice as long is compared by the passage of it that shares most: a
 //! question inside a document is a copy of the question.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 use tamis_core::{Shared, Verified, text};
@@ -30,6 +30,12 @@ const WEIGHT_BITS: u32 = 20;
 
 /// How many times as long a text must be to be compared by its best passage.
 const MUCH_LONGER: usize = 2;
+
+/// Words of a run whose presence is asked: long enough to be rare, short enough that an edit spoils few.
+const OVERLAP_WORDS: usize = 3;
+
+/// Stands for a word that no text has.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What of the second text must agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +129,9 @@ impl WordTexts {
         Weighted { texts: self, weights, unknown: weight(0) }
     }
 
-    fn of(&self, text: usize) -> &[u32] {
+    /// The numbers of the words of a text, in order.
+    #[must_use]
+    pub fn of(&self, text: usize) -> &[u32] {
         let start = if text == 0 { 0 } else { self.ends[text - 1] };
         &self.words[start..self.ends[text]]
     }
@@ -169,16 +177,43 @@ impl Weighted {
             passage = &theirs[place..(place + MUCH_LONGER * ours.len()).min(theirs.len())];
         }
         let score = self.score(ours, passage, passage.len() < theirs.len(), min);
-        let nothing = Verified { score, shared: Shared::Nothing };
+        let nothing = Verified { score, shared: Shared::Nothing, overlap: None };
         if score < min {
             return nothing;
         }
         let Some((n_words, (a, b))) = longest(ours, passage) else { return nothing };
-        Verified { score, shared: Shared::Run { a: small(a), b: small(place + b), n_words: small(n_words) } }
+        Verified { shared: Shared::Run { a: small(a), b: small(place + b), n_words: small(n_words) }, ..nothing }
+    }
+
+    /// The numbers of the words of a text; [`u32::MAX`] of those that no text has.
+    #[must_use]
+    pub fn numbers(&self, text: &str) -> Vec<u32> {
+        words_of(text).iter().map(|word| self.texts.numbers.get(word).copied().unwrap_or(UNKNOWN)).collect()
+    }
+
+    /// The share of the runs of three words of `ours`, or of the one run of fewer words, that one of `theirs` has, each run
+    /// weighing as its words do together; in `[0, 1]`, or `None` where there is no word.
+    ///
+    /// `ours` and `theirs` are numbers of words ([`Weighted::numbers`], [`WordTexts::of`]). Time O(words).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "weights are far below 2^53")]
+    pub fn overlap(&self, ours: &[u32], theirs: &[&[u32]]) -> Option<f32> {
+        if ours.is_empty() {
+            return None;
+        }
+        let n_words = ours.len().min(OVERLAP_WORDS);
+        let runs: HashSet<&[u32]> = theirs.iter().flat_map(|words| words.windows(n_words)).collect();
+        let (mut common, mut all) = (0, 0);
+        for run in ours.windows(n_words) {
+            let weight = self.weight(run);
+            all += weight;
+            common += if !run.contains(&UNKNOWN) && runs.contains(run) { weight } else { 0 };
+        }
+        Some((common as f64 / all as f64) as f32)
     }
 
     fn weight(&self, words: &[u32]) -> u64 {
-        words.iter().map(|word| u64::from(self.weights[*word as usize])).sum()
+        words.iter().map(|word| u64::from(self.weights.get(*word as usize).copied().unwrap_or(self.unknown))).sum()
     }
 
     /// Where the passage of `theirs`, twice as long as `ours`, begins that has the heaviest words of `ours`; the first of
@@ -399,7 +434,7 @@ mod tests {
     #[test]
     fn what_is_below_the_minimum_is_not_looked_at() {
         let found = weighted(&["a b c d", "a x y z"]).compare(0, 1, Extent::Whole, 0.9);
-        assert_eq!(found, Verified { score: 0.0, shared: Shared::Nothing });
+        assert_eq!(found, Verified { score: 0.0, shared: Shared::Nothing, overlap: None });
     }
 
     #[test]
@@ -407,6 +442,21 @@ mod tests {
         let long = "word ".repeat(MAX_WORDS + 1);
         let texts = weighted(&[&long, "word"]);
         assert_eq!((texts.texts().n_cut(), texts.texts().of(0).len()), (1, MAX_WORDS));
+    }
+
+    #[test]
+    fn runs_of_three_words_overlap_by_their_weight() {
+        let texts = weighted(&["a b c d e", "x b c d y", "a"]);
+        let of = |text| texts.texts.of(text);
+        let weight =
+            |words: &[usize]| -> u64 { words.iter().map(|it| u64::from(texts.weights[of(0)[*it] as usize])).sum() };
+        let expected =
+            weight(&[1, 2, 3]) as f32 / (weight(&[0, 1, 2]) + weight(&[1, 2, 3]) + weight(&[2, 3, 4])) as f32;
+        assert!((texts.overlap(of(0), &[of(1)]).unwrap() - expected).abs() < 1e-6);
+        assert_eq!(texts.overlap(&texts.numbers("C d"), &[of(2), of(1)]), Some(1.0));
+        // What no text has is in none, not even in an answer that has another such word.
+        assert_eq!(texts.overlap(&texts.numbers("new"), &[&texts.numbers("other")]), Some(0.0));
+        assert_eq!(texts.overlap(&[], &[of(0)]), None);
     }
 
     proptest! {

@@ -37,7 +37,8 @@ pub(crate) fn run_on(
     let (file, config_file) = config::load(args.read.config.as_deref())?;
     set_threads(&args.read, &file)?;
     let fail_on = fail_on(args, &file)?;
-    let format = args.format.clone().or_else(|| file.format.clone()).unwrap_or_else(|| RENDERERS[0].id().to_owned());
+    let format =
+        args.report.format.clone().or_else(|| file.format.clone()).unwrap_or_else(|| RENDERERS[0].id().to_owned());
     let renderer = tamis_report::find(&format).ok_or_else(|| {
         let known: Vec<&str> = RENDERERS.iter().map(|it| it.id()).collect();
         Usage(format!("there is no format `{format}`, expected one of {}", known.join(", ")))
@@ -65,7 +66,7 @@ pub(crate) fn run_on(
         Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
         printed => printed?,
     }
-    Ok(status(&audit, fail_on, args.exit_zero))
+    Ok(status(&audit, fail_on, args.report.exit_zero))
 }
 
 fn print(audit: &Audit, renderer: &dyn Renderer) -> Result<(), RenderError> {
@@ -105,7 +106,7 @@ fn options(
         device: device(&args.read, file)?,
         checks,
         keep: keep_order(&args.keep, &file.keep)?,
-        seed: args.seed.or(file.seed).unwrap_or(0),
+        seed: args.report.seed.or(file.seed).unwrap_or(0),
         fail_on,
         config_file,
         // Where the binary lies is nobody's business.
@@ -131,7 +132,7 @@ fn commits(failpoint: Option<u64>) -> Commits {
 }
 
 fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
-    let named = args.fail_on.as_ref().or(file.fail_on.as_ref());
+    let named = args.report.fail_on.as_ref().or(file.fail_on.as_ref());
     let Some(name) = named else { return Ok(Severity::High) };
     let known = Severity::ALL.map(Severity::id).join(", ");
     let found = Severity::ALL.into_iter().find(|severity| severity.id() == name);

@@ -1,7 +1,8 @@
 //! Texts that are copies of others: common words and vectors propose, the order of words decides.
 
 use tamis_core::{
-    ContentError, Dataset, IdentityGroups, Modality, PairKind, Progress, SampleId, SplitRole, TextSource, Verified,
+    Column, ContentError, Dataset, IdentityGroups, Modality, Overlap, PairKind, Progress, SampleId, SplitRole,
+    TextSource, Verified,
 };
 use tamis_neighbors::verify::{Extent, Weighted, WordTexts};
 use tamis_neighbors::{SetJoin, SetMeasure, SetPair, TokenSets};
@@ -24,6 +25,25 @@ const MAX_PROPOSED: usize = 20_000_000;
 /// Bytes of texts that are in memory at once while words are counted.
 const WINDOW_BYTES: u64 = 32 << 20;
 
+/// Columns that hold the answer to the text of their row, as benchmarks and data for tuning call it; the first that is there
+/// counts.
+const ANSWERS: [&str; 14] = [
+    "answer",
+    "answers",
+    "canonical_solution",
+    "solution",
+    "output",
+    "response",
+    "completion",
+    "chosen",
+    "correct_answer",
+    "best_answer",
+    "reference_answer",
+    "target",
+    "targets",
+    "gold",
+];
+
 /// What counts as a copy of a text.
 pub(crate) const RULE: CopyRule = CopyRule {
     min: 0.7,
@@ -34,13 +54,19 @@ pub(crate) const RULE: CopyRule = CopyRule {
 
 /// The words of a dataset's texts, one for each identity group.
 #[derive(Debug)]
-pub struct Texts {
+pub struct Texts<'a> {
     words: Weighted,
     /// By sample: the number of its group's text.
     numbers: Vec<u32>,
+    answers: Option<&'a Column>,
 }
 
-impl Texts {
+/// The answers to texts, where a column holds them.
+pub(crate) fn answers(dataset: &Dataset) -> Option<&Column> {
+    ANSWERS.iter().find_map(|name| dataset.columns().iter().find(|it| it.name == *name))
+}
+
+impl<'a> Texts<'a> {
     /// Reads the texts of the groups of `ids`.
     ///
     /// Memory: four bytes for each word.
@@ -49,7 +75,7 @@ impl Texts {
     /// When a text cannot be read back.
     pub(crate) fn new(
         source: &dyn TextSource,
-        dataset: &Dataset,
+        dataset: &'a Dataset,
         identity: &IdentityGroups,
         ids: &[SampleId],
         progress: &dyn Progress,
@@ -82,11 +108,24 @@ impl Texts {
             }
         }
         words.extend(&window);
-        Ok(Self { words: words.weighted(|text| trains[text]), numbers })
+        Ok(Self { words: words.weighted(|text| trains[text]), numbers, answers: answers(dataset) })
     }
 
     pub(super) fn compare(&self, a: SampleId, b: SampleId, extent: Extent, min: f32) -> Verified {
-        self.words.compare(self.number(a), self.number(b), extent, min)
+        let found = self.words.compare(self.number(a), self.number(b), extent, min);
+        let is_asked = extent == Extent::Passage && min <= found.score;
+        Verified { overlap: if is_asked { self.overlap(a, b) } else { None }, ..found }
+    }
+
+    /// How much of the text of `query` and of its answer the other sample has, be it in its text or in its answer.
+    fn overlap(&self, query: SampleId, other: SampleId) -> Option<Overlap> {
+        let of = |id: SampleId| self.words.texts().of(self.number(id));
+        let answer = |id: SampleId| self.words.numbers(self.answers?.get(id)?).into();
+        let theirs_answer: Option<Vec<u32>> = answer(other);
+        let theirs: Vec<&[u32]> = [Some(of(other)), theirs_answer.as_deref()].into_iter().flatten().collect();
+        let text = self.words.overlap(of(query), &theirs)?;
+        let ours_answer: Option<Vec<u32>> = answer(query);
+        Some(Overlap { text, answer: ours_answer.and_then(|it| self.words.overlap(&it, &theirs)) })
     }
 
     fn number(&self, id: SampleId) -> usize {

@@ -7,7 +7,9 @@ use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{Embeddings, Progress};
 use tamis_data::store::codec::f32s_to_bytes;
 use tamis_data::vectors::{self, Matrix};
-use tamis_neighbors::{Equals, JoinOptions, RowPairs, canonical_dot, cross_join_of_copies, self_join_of_copies};
+use tamis_neighbors::{
+    CellsUsed, Equals, JoinOptions, RowPairs, canonical_dot, cross_join_of_copies, self_join_of_copies,
+};
 
 use super::Joined;
 use crate::args::PairsArgs;
@@ -52,8 +54,9 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
         }
     };
     let others = base.as_ref().unwrap_or(&queries);
-    let RowPairs { pairs, n_found } = found;
+    let RowPairs { pairs, n_found, cells } = found;
     joined.n_found += n_found;
+    joined.notes.extend(cells.map(|cells| saving(cells, queries.firsts().nrows())));
     'pairs: for pair in pairs {
         for a in queries.equals.listed(pair.a as usize) {
             for b in others.equals.listed(pair.b as usize) {
@@ -68,6 +71,18 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
     }
     joined.pairs.sort_unstable_by_key(|(a, b, _)| (*a, *b));
     Ok(joined)
+}
+
+/// What cells saved in a join of `n` rows.
+#[expect(clippy::cast_precision_loss, reason = "printed with few digits")]
+fn saving(cells: CellsUsed, n: usize) -> String {
+    let CellsUsed { n_cells, n_copies, n_compared } = cells;
+    let n = n as f64;
+    format!(
+        "in {n_cells} cells, {:.1} % of all pairs of rows were compared, with {:.1} copies of a row",
+        200.0 * n_compared as f64 / (n * (n - 1.0)),
+        n_copies as f64 / n
+    )
 }
 
 /// Unit vectors.
