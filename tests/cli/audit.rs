@@ -288,7 +288,7 @@ fn checks_that_lack_something_are_skipped_with_a_reason() {
         "the samples have no labels (name a column with --label, or let folders name them)"
     );
     assert_eq!(reason("conflicting-labels"), reason("label-error"));
-    let no_split = "there is no split to be evaluated on beside one to train on: train (use --train PATH --test PATH)";
+    let no_split = "there is no split to be evaluated on beside one to train on, with samples that can be read: train (use --train PATH --test PATH)";
     assert_eq!(reason("split-leak"), no_split);
     assert_eq!(run.check("split-leak").findings, None, "what was not counted is not zero");
 }

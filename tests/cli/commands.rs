@@ -63,7 +63,7 @@ fn a_dry_run_says_what_would_run_and_writes_nothing() {
     let line = |name: &str| run.stdout.lines().find_map(|line| line.trim_start().strip_prefix(name)).unwrap().trim();
     assert_eq!((line("samples"), line("distinct")), ("69", "65"));
     assert_eq!(line("label-error"), "would run");
-    let reason = "there is no split to be evaluated on beside one to train on: train (use --train PATH --test PATH)";
+    let reason = "there is no split to be evaluated on beside one to train on, with samples that can be read: train (use --train PATH --test PATH)";
     assert_eq!(line("split-leak"), format!("would be skipped: {reason}"));
     for def in CHECKS {
         assert!(line(def.info.id).starts_with("would "), "{} is not in the plan", def.info.id);

@@ -93,7 +93,8 @@ fn benchmarks_have_splits_of_their_own_and_a_reference_says_when_it_is_too_small
     ];
     let run = work.tamis(&args).expect(0);
     assert!(
-        run.stdout.contains("with 1 clean references, none is called a copy unless at least 40 of the 4 tested are"),
+        run.stdout
+            .contains("1 clean references are too few to call any of the 4 tested a copy: 79 would tell a single one"),
         "{}",
         run.stdout
     );
@@ -147,8 +148,13 @@ fn what_cannot_be_compared_is_refused() {
             "--benchmark stands in the place of --test",
         ),
         (
-            &["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--fdr", "1"],
+            &["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--reference", "test.jsonl", "--fdr", "1"],
             "fdr is 1, expected a number above 0 and below 1",
+        ),
+        (&["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--fdr", "0.1"], "--fdr needs --reference"),
+        (
+            &["leaks", "--corpus", "train.jsonl", "--benchmark", "test.jsonl", "--benchmark", "test.jsonl"],
+            "the benchmark `test.jsonl` is named twice",
         ),
         (
             &["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--min", "2"],
@@ -158,9 +164,83 @@ fn what_cannot_be_compared_is_refused() {
         let run = work.tamis(args).expect(2);
         assert!(run.stderr.contains(said), "{args:?}: {}", run.stderr);
     }
+    let before = work.path("tamis-leaks");
+    assert!(!before.exists(), "nothing was written");
     work.write("bad.jsonl", "{\"key\": \"q\", \"correct\": 3}\n");
     let run = work
         .tamis(&["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--predictions", "bad.jsonl"])
         .expect(3);
     assert!(run.stderr.contains("bad.jsonl:1: `correct` is 3, expected true or false"), "{}", run.stderr);
+}
+
+#[test]
+fn a_benchmark_called_like_another_input_is_no_part_of_it() {
+    let work = workspace();
+    work.write(
+        "corpus.jsonl",
+        lines(&[json!({"text": "Tomatoes want sun, patience, and water in the early morning hours."})]),
+    );
+    let run = work.tamis(&["leaks", "--corpus", "train.jsonl", "--benchmark", "corpus.jsonl"]).expect(1);
+    assert!(run.stderr.contains("leaked: 1 of 1 samples"), "{}", run.stderr);
+    assert!(run.stdout.contains("benchmark corpus.jsonl"), "{}", run.stdout);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_called_clean() {
+    let work = workspace();
+    work.write("empty.jsonl", "{\"text\": 3}\n{\"text\": 4}\n");
+    for args in
+        [["--corpus", "empty.jsonl", "--benchmark", "test.jsonl"], ["--train", "empty.jsonl", "--test", "test.jsonl"]]
+    {
+        let run = work.tamis(&[&["leaks"][..], &args].concat()).expect(3);
+        assert!(run.stderr.contains("nothing was compared: "), "{}", run.stderr);
+        assert!(!work.path("tamis-leaks/clean-test.txt").exists() && !work.path("tamis-leaks/audit.json").exists());
+    }
+}
+
+#[test]
+fn predictions_of_leaked_samples_are_found_by_their_own_keys() {
+    let work = Workspace::new();
+    let row = |id: &str, text: &str| json!({"id": id, "text": text});
+    let (sheep, wheat) = ("Seventeen sheep and all but nine die.", "Winter wheat is sown in autumn.");
+    work.write("train.jsonl", lines(&[row("q1", sheep), row("q2", wheat), row("t3", "Anything else at all.")]));
+    let rims = "Bicycles of the last century had wooden rims.";
+    work.write("test.jsonl", lines(&[row("q1", sheep), row("q2", wheat), row("q3", rims), row("q4", "Nobody knows.")]));
+    let said = |key: &str, score: f64| json!({"key": key, "score": score});
+    let predictions = [said("q1", 0.9), said("q2", 0.8), said("q3", 0.1), said("t3", 0.5)];
+    work.write("predictions.jsonl", lines(&predictions));
+    let args = ["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--id", "id"];
+    let run = work.tamis(&[&args[..], &["--predictions", "predictions.jsonl"]].concat()).expect(1);
+    assert!(run.stderr.contains("metric 0.8500 on 2 leaked and 0.1000 on 1 clean samples"), "{}", run.stderr);
+    assert!(run.stderr.contains("too few for an interval"), "{}", run.stderr);
+    assert!(run.stderr.contains("1 predictions have keys of no tested sample, such as `t3`"), "{}", run.stderr);
+    assert!(run.stderr.contains("1 tested samples have no prediction"), "{}", run.stderr);
+    work.write("predictions.jsonl", lines(&[said("q1", 0.9), said("q1", 0.8)]));
+    let run = work.tamis(&[&args[..], &["--predictions", "predictions.jsonl", "--out", "new"]].concat()).expect(3);
+    assert!(run.stderr.contains("predictions.jsonl:2: the key `q1` was in line 1"), "{}", run.stderr);
+    assert!(!work.path("new").exists(), "the mistake is said before anything is read");
+}
+
+#[test]
+fn validation_is_told_apart_and_an_audit_leaves_no_lists_of_leaks() {
+    let work = workspace();
+    let validation = json!({"id": "v", "text": "Tomatoes want sun, patience, and water in the early morning hours."});
+    work.write("dev.jsonl", lines(&[validation]));
+    let args = ["leaks", "--train", "train.jsonl", "--validation", "dev.jsonl", "--test", "test.jsonl", "--out", "out"];
+    let run = work.tamis(&args).expect(0);
+    assert!(run.stderr.contains("validation: leaked: 1 of 1 samples"), "{}", run.stderr);
+    assert!(run.stderr.contains("test: leaked: 2 of 4 samples"), "{}", run.stderr);
+    assert_eq!(read(&work, "out/clean-test.txt"), "new\nnewer\n");
+    let leaks: Json = serde_json::from_str(&read(&work, "out/leaks.json")).unwrap();
+    assert_eq!((&leaks["samples"], &leaks["splits"]["validation"]["leaked"]), (&json!(4), &json!(1)));
+    work.tamis(&["audit", "train.jsonl", "--only", "exact-duplicate", "--out", "out"]).expect(0);
+    assert!(!work.path("out/leaks.json").exists() && !work.path("out/clean-test.parquet").exists());
+}
+
+#[test]
+fn references_that_were_trained_on_are_named_and_left_out() {
+    let work = workspace();
+    let run = work.tamis(&["leaks", "--train", "train.jsonl", "--test", "test.jsonl", "--reference", "train.jsonl"]);
+    let run = run.expect(0);
+    assert!(run.stdout.contains("3 of the references are identical to what they should not be in"), "{}", run.stdout);
 }

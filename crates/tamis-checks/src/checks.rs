@@ -133,6 +133,13 @@ pub(crate) fn pair_notes(pairs: &PairSet, embeddings: &Embeddings) -> Vec<String
             "{found} pairs were found and only the first {kept} were kept and grouped: raise min_cosine"
         ));
     }
+    if pairs.n_not_compared != 0 {
+        notes.push(format!(
+            "{} pairs that have words or a hash in common were not compared, as so many were: copies may be missing; \
+             leave out what most samples have in common, such as a template",
+            pairs.n_not_compared
+        ));
+    }
     notes
 }
 

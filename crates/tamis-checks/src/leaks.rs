@@ -5,16 +5,16 @@
 //! without one by a fixed score. What is merely close is shown as that.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tamis_core::{
-    CheckContext, CheckError, CheckResult, Confidence, CurvePoint, Dataset, Evidence, Finding, IdentityGroups,
+    CheckContext, CheckError, CheckResult, Confidence, CurvePoint, Dataset, Digest, Evidence, Finding, IdentityGroups,
     IdentityLevel, PairNeed, PairSearch, PairSet, Rung as PairRung, SampleId, Severity, SplitId, SplitRole, Suggestion,
     Value,
 };
 
 use crate::BadOption;
-use crate::checks::{check_cosine, check_score, copies_in_split, cosine_option, count, pair_notes, shortest, shown};
+use crate::checks::{check_cosine, check_score, copies_in_split, cosine_option, pair_notes, shortest, shown};
 use crate::stats::{FalseFlags, at_least, benjamini_hochberg, conformal_p_values, ratio, sorted};
 
 /// The options of a check for leaks.
@@ -23,8 +23,9 @@ use crate::stats::{FalseFlags, at_least, benjamini_hochberg, conformal_p_values,
 pub(crate) struct LeakOptions {
     /// Smallest cosine of the rung `semantic`; `None` for the model's own.
     min_cosine: Option<f32>,
-    /// Smallest score of the rung `copy`; `None` for the one that was measured, and with a reference for what the
-    /// false-discovery rate gives.
+    /// Smallest score of the rung `copy`; `None`, which is written `measured`, for the one that was measured, and with a
+    /// reference for what the false-discovery rate gives.
+    #[serde(deserialize_with = "score_or_measured")]
     min_copy: Option<f32>,
     /// Share of false ones among the samples that are called copies, where there is a reference.
     fdr: f64,
@@ -57,6 +58,24 @@ impl LeakOptions {
             .with("min_copy", self.min_copy.map_or(Value::from("measured"), Value::from))
             .with("fdr", self.fdr)
     }
+}
+
+fn score_or_measured<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "expected a number or `measured`")]
+    enum Given {
+        Score(f32),
+        Word(Measured),
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Measured {
+        Measured,
+    }
+    Ok(match serde::Deserialize::deserialize(deserializer)? {
+        Given::Score(score) => Some(score),
+        Given::Word(Measured::Measured) => None,
+    })
 }
 
 /// How sure it is that two samples are the same, surest first.
@@ -124,9 +143,10 @@ pub(crate) fn find(
 ) -> Result<CheckResult, CheckError> {
     let pairs = cx.pairs(options.pairs())?;
     let role = |id: SampleId| cx.dataset.split_role(cx.dataset.sample(id).split);
-    let mut leaks = identical(cx);
+    let facts = identical(cx);
+    let cut = cut(cx, options, pairs, &facts, &is_query);
+    let mut leaks = facts;
     leaks.retain(|(split, _), _| is_query(cx.dataset.split_role(*split)));
-    let cut = cut(cx, options, pairs, &leaks, &is_query);
     let (mut n_copies, mut n_semantic) = (0, 0);
     for pair in pairs.pairs.iter().filter(|pair| is_query(role(pair.a))) {
         let (rung, similarity) = match pairs.rung(pair) {
@@ -159,7 +179,7 @@ pub(crate) fn find(
     let mut facts: Vec<_> = across.collect();
     facts.push(("copy_pairs".into(), n_copies));
     facts.push(("semantic_pairs".into(), n_semantic));
-    facts.push(("pairs".into(), count(pairs.n_found)));
+    facts.push(("pairs".into(), n_copies + n_semantic));
     facts.push(("query_samples".into(), flagged.len()));
     let mut notes = pair_notes(pairs, cx.embeddings()?);
     notes.extend(cut.notes);
@@ -199,29 +219,40 @@ fn cut(
         found
     };
     let reference = of_role(&|role| role == SplitRole::Reference);
+    let is_reference = |split: SplitId| cx.dataset.split_role(split) == SplitRole::Reference;
+    let same: Vec<SampleId> = facts.keys().filter(|it| is_reference(it.0)).map(|it| it.1).collect();
+    let keys =
+        |ids: &[SampleId]| ids.iter().take(MAX_KEYS).map(|id| cx.dataset.key(*id)).collect::<Vec<_>>().join(", ");
+    let note = (!same.is_empty()).then(|| {
+        format!(
+            "{} of the references are identical to what they should not be in ({}), and were left out",
+            same.len(),
+            keys(&same)
+        )
+    });
     let fixed = Cut {
         min: pairs.min_copy,
         source: pairs.min_copy_source.clone(),
         is_calibrated: false,
-        notes: Vec::new(),
+        notes: note.into_iter().collect(),
         curve: Vec::new(),
     };
     if reference.is_empty() {
         return fixed;
     }
     let tests: Vec<f32> = of_role(is_query).into_iter().map(|it| it.1).collect();
-    let leaked: Vec<&str> = reference.iter().filter(|it| fixed.min <= it.1).map(|it| cx.dataset.key(it.0)).collect();
-    let note = (!leaked.is_empty()).then(|| {
-        let (n, shown) = (leaked.len(), leaked[..leaked.len().min(MAX_KEYS)].join(", "));
-        format!(
-            "{n} of the references have a score of {} or more themselves, as copies do ({shown}): where they have leaked, \
-             they hide leaks, and are better left out of the reference",
-            fixed.min
-        )
-    });
-    let reference: Vec<f32> = reference.into_iter().map(|it| it.1).collect();
-    let mut cut = calibrated(options, fixed, &reference, &tests, cx.seed);
-    cut.notes.extend(note);
+    let alike: Vec<SampleId> = reference.iter().filter(|it| fixed.min <= it.1).map(|it| it.0).collect();
+    let scores: Vec<f32> = reference.into_iter().map(|it| it.1).collect();
+    let min = fixed.min;
+    let mut cut = calibrated(options, fixed, &scores, &tests, cx.seed);
+    if !alike.is_empty() {
+        cut.notes.push(format!(
+            "{} of the references have a score of {min} or more themselves, as copies do ({}): where they have leaked, they \
+             hide leaks, and are better left out of the reference",
+            alike.len(),
+            keys(&alike)
+        ));
+    }
     cut
 }
 
@@ -234,39 +265,58 @@ fn calibrated(options: &LeakOptions, fixed: Cut, reference: &[f32], tests: &[f32
     let p_values = conformal_p_values(reference, tests);
     let rejected = benjamini_hochberg(&p_values, options.fdr);
     let q = options.fdr;
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
-    let least = (tests.len() as f64 / (q * (n + 1) as f64)).ceil() as usize;
-    let mut notes = vec![format!(
-        "with {n} clean references, none is called a copy unless at least {least} of the {} tested are: more references \
-         tell fewer ones",
-        tests.len()
-    )];
+    let mut notes = fixed.notes.clone();
+    notes.extend(resolution(n, tests.len(), q));
     if options.min_copy.is_some() {
         return Cut { notes, curve, ..fixed };
     }
     let highest = reference.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let n_above = tests.iter().filter(|it| highest < **it).count();
     let is_unlikely = chance_above_all(n_above, tests.len(), n) <= q;
-    if rejected.is_none() && 0 < n_above && n_above < least && is_unlikely {
+    if rejected.is_none() && 0 < n_above && is_unlikely {
         // The test has no power here: say what stands out, by a score that has no error rate, and how many can be false.
-        let bound = curve.iter().rfind(|it| it.threshold <= f64::from(fixed.min)).map(|it| it.max_false);
+        let min = fixed.min.max(highest.next_up());
+        let bound = curve.iter().find(|it| f64::from(min) <= it.threshold).map(|it| it.max_false);
         notes.push(format!(
-            "{n_above} have a higher score than any reference, too few to tell a false-discovery rate: the fixed score {} \
-             stands in, with {} false at most (95 % confidence)",
+            "{n_above} have a higher score than any reference, too few to tell a false-discovery rate: the fixed score {}, \
+             or the highest of the references, stands in, with {} false at most (95 % confidence)",
             fixed.min,
-            bound.map_or("an unknown number".to_owned(), |it| it.to_string())
+            bound.unwrap_or(0)
         ));
-        return Cut { notes, curve, ..fixed };
+        return Cut { min, notes, curve, ..fixed };
     }
     let flagged = tests.iter().zip(&p_values).filter(|(_, p)| rejected.is_some_and(|limit| **p <= limit));
     // Nothing is called a copy where nothing is rejected.
     let min = flagged.map(|(score, _)| *score).min_by(f32::total_cmp).unwrap_or(f32::INFINITY);
     let source = format!(
-        "at most {} % of the samples called copies are expected to be clean (conformal p-values of {n} references, \
+        "at most {} % of the distinct samples called copies are expected to be clean (conformal p-values of {n} references, \
          Benjamini-Hochberg)",
         100.0 * q
     );
     Cut { min, source, is_calibrated: true, notes, curve }
+}
+
+/// How few copies so many references can tell among so many tests, for people; nothing where there is nothing to tell.
+fn resolution(n_reference: usize, n_tests: usize, fdr: f64) -> Option<String> {
+    if n_tests == 0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
+    let ceil = |numerator: usize, denominator: f64| (numerator as f64 / denominator).ceil() as usize;
+    #[expect(clippy::cast_precision_loss, reason = "a count")]
+    let least = ceil(n_tests, fdr * (n_reference + 1) as f64);
+    let one = ceil(n_tests, fdr).saturating_sub(1);
+    Some(if least <= n_tests {
+        format!(
+            "with {n_reference} clean references, none is called a copy unless at least {least} of the {n_tests} tested \
+             are: {one} references would tell a single one"
+        )
+    } else {
+        format!(
+            "{n_reference} clean references are too few to call any of the {n_tests} tested a copy: {one} would tell a \
+             single one"
+        )
+    })
 }
 
 /// How often so many clean tests have higher scores than all references: that they come first in a common order that is any
@@ -309,9 +359,10 @@ fn identical(cx: &CheckContext<'_>) -> Leaks {
             let (queries, others): (Vec<_>, Vec<_>) =
                 group.iter().copied().partition(|id| cx.dataset.sample(*id).split == query);
             let seen = others.into_iter().filter(|id| role(cx.dataset.sample(*id).split).comes_before(role(query)));
+            let digests = Digests::of(cx, &queries);
             let matches: Vec<Match> = seen
                 .map(|sample| Match {
-                    rung: Rung::Identical(level(cx, &queries, sample)),
+                    rung: Rung::Identical(digests.strictest(cx, sample)),
                     similarity: 1.0,
                     sample,
                     shown: Evidence::new(),
@@ -325,10 +376,20 @@ fn identical(cx: &CheckContext<'_>) -> Leaks {
     leaks
 }
 
-/// The strictest level at which `sample` is the same as one of `queries`.
-fn level(cx: &CheckContext<'_>, queries: &[SampleId], sample: SampleId) -> IdentityLevel {
-    let levels = queries.iter().map(|query| cx.common_level(&[*query, sample]));
-    levels.min().expect("because a leak has a sample that leaked")
+/// What some samples are at each level, strictest first.
+struct Digests(Vec<(IdentityLevel, HashSet<Option<Digest>>)>);
+
+impl Digests {
+    fn of(cx: &CheckContext<'_>, samples: &[SampleId]) -> Self {
+        let at = |level: &IdentityLevel| samples.iter().map(|id| cx.fingerprints.digest(*id, *level)).collect();
+        Self(cx.fingerprints.levels().iter().map(|level| (*level, at(level))).collect())
+    }
+
+    /// The strictest level at which `sample` is the same as one of them; the widest where it is at none.
+    fn strictest(&self, cx: &CheckContext<'_>, sample: SampleId) -> IdentityLevel {
+        let found = self.0.iter().find(|(level, digests)| digests.contains(&cx.fingerprints.digest(sample, *level)));
+        found.or(self.0.last()).expect("because every modality has a level").0
+    }
 }
 
 /// How many of `groups` have members in a split whose role is wanted and in one before it.
@@ -353,6 +414,7 @@ fn finding(
     matches
         .sort_by(|x, y| key(x).cmp(&key(y)).then(y.similarity.total_cmp(&x.similarity)).then(x.sample.cmp(&y.sample)));
     let n_matches = matches.len();
+    let n_alike = matches.iter().filter(|it| it.rung.id() == matches[0].rung.id()).count();
     let n_facts = matches.iter().filter(|it| it.rung.is_fact()).count();
     matches.truncate(n_facts.max(MAX_MATCHES));
     let best = &matches[0];
@@ -385,7 +447,7 @@ fn finding(
         severity,
         confidence,
         score: f64::from(best.similarity),
-        message: message(cx, queries[0], best, n_matches),
+        message: message(cx, queries[0], best, [n_alike - 1, n_matches - n_alike]),
         evidence: Evidence::new()
             .with("rung", best.rung.id())
             .with("direction", direction)
@@ -397,11 +459,14 @@ fn finding(
     (best.rung, finding)
 }
 
-fn message(cx: &CheckContext<'_>, query: SampleId, best: &Match, n_matches: usize) -> String {
+/// Besides the best match there are others of its rung, and of further ones.
+fn message(cx: &CheckContext<'_>, query: SampleId, best: &Match, [alike, further]: [usize; 2]) -> String {
     let (from, to) = (cx.dataset.split_name(best.sample), cx.dataset.split_name(query));
-    let more = match n_matches {
-        1 => String::new(),
-        n => format!("; {} more like it", n - 1),
+    let more = match (alike, further) {
+        (0, 0) => String::new(),
+        (_, 0) => format!("; {alike} more like it"),
+        (0, _) => format!("; {further} less alike"),
+        _ => format!("; {alike} more like it and {further} less alike"),
     };
     match best.rung {
         Rung::Identical(level) => format!("a sample of {to} has the same {} as one of {from}{more}", level.phrase()),

@@ -140,9 +140,9 @@ pub struct Difference {
     pub n_second: usize,
     /// First less second.
     pub difference: f64,
-    /// 95 % interval of the difference: Newcombe's hybrid score interval where all values are 0 or 1, otherwise the normal one
-    /// with the variance of each group.
-    pub interval: (f64, f64),
+    /// 95 % interval of the difference: Newcombe's hybrid score interval where all values are 0 or 1, otherwise Welch's with
+    /// the variance of each group; `None` where a group has no variance because it is a single sample.
+    pub interval: Option<(f64, f64)>,
     /// How often groups drawn by chance differ as much, in either direction: a permutation test with 9,999 draws.
     pub p_value: f64,
 }
@@ -150,7 +150,8 @@ pub struct Difference {
 /// Compares the means of two groups; `None` where one is empty.
 ///
 /// Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17 (1998),
-/// method 10. Phipson and Smyth, "Permutation p-values should never be zero" (2010).
+/// method 10. Welch, "The generalization of Student's problem when several different population variances are involved",
+/// Biometrika 34 (1947). Phipson and Smyth, "Permutation p-values should never be zero" (2010).
 #[must_use]
 pub fn difference(first: &[f64], second: &[f64], seed: u64) -> Option<Difference> {
     if first.is_empty() || second.is_empty() {
@@ -160,7 +161,7 @@ pub fn difference(first: &[f64], second: &[f64], seed: u64) -> Option<Difference
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (a, b) = (mean(first), mean(second));
     let is_binary = first.iter().chain(second).all(|it| [0.0, 1.0].contains(it));
-    let interval = if is_binary { newcombe(first, second) } else { normal(first, a, second, b) };
+    let interval = if is_binary { Some(newcombe(first, second)) } else { welch(first, a, second, b) };
     let mut all: Vec<f64> = first.iter().chain(second).copied().collect();
     let mut random = SplitMix(seed);
     let mut as_far = 1_usize;
@@ -199,15 +200,47 @@ fn newcombe(first: &[f64], second: &[f64]) -> (f64, f64) {
     (low, high)
 }
 
-fn normal(first: &[f64], a: f64, second: &[f64], b: f64) -> (f64, f64) {
+fn welch(first: &[f64], a: f64, second: &[f64], b: f64) -> Option<(f64, f64)> {
+    if first.len() < 2 || second.len() < 2 {
+        return None;
+    }
     let error = |values: &[f64], mean: f64| {
         let squares: f64 = values.iter().map(|it| (it - mean).powi(2)).sum();
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-        let n = values.len() as f64;
-        squares / (n - 1.0).max(1.0) / n
+        squares * ratio(1, values.len() * (values.len() - 1))
     };
-    let spread = 1.959_964 * (error(first, a) + error(second, b)).sqrt();
-    (a - b - spread, a - b + spread)
+    let (a_error, b_error) = (error(first, a), error(second, b));
+    let all = a_error + b_error;
+    let part = |error: f64, n: usize| error * error * ratio(1, n - 1);
+    let freedom = all * all / (part(a_error, first.len()) + part(b_error, second.len()));
+    // Two groups without any variance differ by what they differ.
+    let spread = if all == 0.0 { 0.0 } else { t_quantile(freedom) * all.sqrt() };
+    Some((a - b - spread, a - b + spread))
+}
+
+/// What the absolute value of a variable with Student's distribution of `freedom >= 1` degrees stays below in 95 of 100 cases,
+/// within 1e-3 of it.
+///
+/// With `t = sqrt(freedom) tan(x)` the density is proportional to `cos(x)^(freedom - 1)`, which is summed by trapezoids.
+fn t_quantile(freedom: f64) -> f64 {
+    const NORMAL: f64 = 1.959_964;
+    const N_STEPS: u32 = 20_000;
+    // Beyond, the two differ by less than is promised, and the density is too narrow for the steps.
+    if 10_000.0 < freedom {
+        return NORMAL;
+    }
+    let step = std::f64::consts::FRAC_PI_2 / f64::from(N_STEPS);
+    let density = |i: u32| (f64::from(i) * step).cos().powf(freedom - 1.0);
+    let areas: Vec<f64> = (0..N_STEPS).map(|i| (density(i) + density(i + 1)) / 2.0).collect();
+    let wanted = 0.95 * areas.iter().sum::<f64>();
+    let mut sum = 0.0;
+    for (i, area) in (0..).zip(&areas) {
+        if wanted <= sum + area {
+            let x = (f64::from(i) + (wanted - sum) / area) * step;
+            return freedom.sqrt() * x.tan();
+        }
+        sum += area;
+    }
+    f64::INFINITY
 }
 
 /// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
@@ -297,11 +330,25 @@ mod tests {
         // Newcombe (1998), table II, (a): 56/70 - 48/80, method 10: 0.0524 to 0.3339.
         let group = |hits: usize, n: usize| (0..n).map(|it| f64::from(u8::from(it < hits))).collect::<Vec<_>>();
         let found = difference(&group(56, 70), &group(48, 80), 1).unwrap();
-        assert!((found.interval.0 - 0.0524).abs() < 1e-4 && (found.interval.1 - 0.3339).abs() < 1e-4, "{found:?}");
+        let interval = found.interval.unwrap();
+        assert!((interval.0 - 0.0524).abs() < 1e-4 && (interval.1 - 0.3339).abs() < 1e-4, "{found:?}");
         // Fisher's exact test gives 0.0085.
         assert!((0.004..0.02).contains(&found.p_value), "{found:?}");
         assert_eq!(difference(&[], &[1.0], 1), None);
         let same = difference(&[0.5, 0.7], &[0.5, 0.7], 1).unwrap();
-        assert!(same.p_value == 1.0 && same.interval.0 < 0.0 && 0.0 < same.interval.1);
+        let interval = same.interval.unwrap();
+        assert!(same.p_value == 1.0 && interval.0 < 0.0 && 0.0 < interval.1);
+    }
+
+    #[test]
+    fn few_samples_have_the_wide_interval_of_student() {
+        // The tables of the distribution.
+        for (freedom, expected) in [(1.0, 12.706), (2.0, 4.303), (5.0, 2.571), (30.0, 2.042), (1000.0, 1.962)] {
+            assert!((t_quantile(freedom) - expected).abs() < 2e-3, "{freedom}: {}", t_quantile(freedom));
+        }
+        // By scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95).
+        let found = difference(&[0.1, 0.4, 0.35, 0.8], &[0.3, 0.9, 0.95], 1).unwrap().interval.unwrap();
+        assert!((found.0 + 1.024_627).abs() < 1e-3 && (found.1 - 0.416_293).abs() < 1e-3, "{found:?}");
+        assert_eq!(difference(&[0.7], &[0.1, 0.2], 1).unwrap().interval, None);
     }
 }

@@ -160,6 +160,7 @@ impl Scene {
             pairs,
             min_kept,
             n_found,
+            n_not_compared: 0,
             stars: Vec::new(),
         };
         if search == PairSearch::WithinSplits {

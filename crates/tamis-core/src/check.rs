@@ -272,7 +272,7 @@ pub struct CheckResult {
 pub struct CurvePoint {
     /// Smallest score that is flagged.
     pub threshold: f64,
-    /// Samples that are.
+    /// Tested samples that are: one of each group of identical ones, and none that is identical to something seen before.
     pub flagged: usize,
     /// Upper bound of those that are clean in truth; holds for all thresholds at once with 95 % confidence.
     pub max_false: usize,

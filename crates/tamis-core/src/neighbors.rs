@@ -153,6 +153,8 @@ pub struct PairSet {
     pub min_kept: f32,
     /// How many there are in all; more than `pairs.len()` where the cap was reached.
     pub n_found: u64,
+    /// Pairs that share enough words, or have near hashes, and were not compared because there are more than the cap.
+    pub n_not_compared: u64,
     /// For [`PairSearch::WithinSplits`] a cover of all paired samples by stars, ordered by leader; else empty. Copies are
     /// covered first, then what is merely close.
     pub stars: Vec<Star>,

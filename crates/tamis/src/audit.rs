@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, Modality, Need, Outcome, Progress,
-    Report, Severity, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, Modality, Need, Outcome, PairNeed,
+    PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
@@ -40,8 +40,8 @@ pub struct AuditOptions {
     pub device: Device,
     /// Checks with their options, in registry order.
     pub checks: Vec<Box<dyn Check>>,
-    /// Which of several copies is best to keep.
-    pub keep: KeepOrder,
+    /// Which of several copies is best to keep; without it the usual order of copies, and the first of identical samples.
+    pub keep: Option<KeepOrder>,
     /// The run's seed.
     pub seed: u64,
     /// The severity from which the caller takes the audit as failed, for the record.
@@ -128,7 +128,6 @@ pub struct Audit {
 pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, AuditError> {
     let config = effective_config(&options);
     let reader = Reader::open(&options.inputs, &options.read)?;
-    std::fs::create_dir_all(&options.out).map_err(|source| AuditError::Out { path: options.out.clone(), source })?;
     let store = open_store(&options)?;
     let mut watch = Stopwatch::default();
     let needs: Vec<Need> = options.checks.iter().flat_map(|check| check.needs()).collect();
@@ -141,7 +140,8 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         let centered = ingested.embeddings.map(|it| model.center(it)).transpose();
         ingested.embeddings = centered.map_err(IngestError::from)?;
     }
-    check_columns(&options.keep, &ingested.dataset)?;
+    let keep = options.keep.clone().unwrap_or_default();
+    check_columns(&keep, &ingested.dataset)?;
     let n = ingested.dataset.len();
     watch.add_ingested(&ingested, model.is_some());
     let identity = watch.time("group", || (n, ingested.fingerprints.all_groups(&ingested.dataset)));
@@ -149,14 +149,14 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     let lacks = Lacks::of(&ingested);
     let runnable = options.checks.iter().filter(|check| lacks.reason(&***check).is_none());
     let needs: Vec<Need> = runnable.flat_map(|check| check.needs()).collect();
-    let joined = match (&ingested.embeddings, &model) {
+    let mut joined = match (&ingested.embeddings, &model) {
         (Some(embeddings), Some(model)) => {
             let joins = Joins {
                 dataset: &ingested.dataset,
                 identity: widest,
                 embeddings,
                 contents: ingested.stored.contents(),
-                keep: &options.keep,
+                keep: &keep,
                 vectors_id: ingested.vectors_id,
                 manifest: model.manifest(),
                 store: &store,
@@ -169,12 +169,11 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
             joined
         }
         _ => {
-            let families = families(n, widest, std::iter::empty());
-            let ranks = options.keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
+            let families = families(&ingested.dataset, widest, std::iter::empty());
+            let ranks = keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
             Joined { families, ranks, ..Joined::default() }
         }
     };
-    let ranks = (options.keep != KeepOrder::default()).then_some(&joined.ranks[..]);
     let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
     let task = progress.begin("checking", Some(options.checks.len() as u64), "checks");
     let mut checks = Vec::new();
@@ -184,10 +183,12 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
             None => watch.time(&format!("check {}", check.info().id), || {
                 let seed = derive_seed(options.seed, check.info().id);
                 let cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, &identity, seed);
-                let cx = cx.with_shelf(&shelf).with_families(&joined.families).with_ranks(ranks);
+                let cx = cx.with_shelf(&shelf).with_families(&joined.families);
+                let cx = cx.with_ranks(options.keep.is_some().then_some(&joined.ranks[..]));
                 (n, run_check(&**check, cx, ingested.embeddings.as_ref(), &joined))
             }),
         };
+        decide(&mut joined.pairs, &check.needs(), &outcome);
         checks.push(CheckReport { info: check.info(), outcome });
         task.advance(1);
     }
@@ -215,8 +216,21 @@ fn check_columns(keep: &KeepOrder, dataset: &Dataset) -> Result<(), AuditError> 
     Err(AuditError::NoSuchColumn { name: name.to_owned(), known })
 }
 
-/// Opens the store of the record; its lock is the lock on the folder.
-fn open_store(options: &AuditOptions) -> Result<Store, StoreError> {
+/// Gives pairs across splits the score that a check decided by, which a reference may have told.
+#[expect(clippy::cast_possible_truncation, reason = "the threshold is the shortest decimal of an f32")]
+fn decide(sets: &mut [(PairNeed, PairSet)], needs: &[Need], outcome: &Outcome) {
+    let Outcome::Ran(result) = outcome else { return };
+    for (need, set) in sets.iter_mut().filter(|(need, _)| needs.contains(&Need::Pairs(*need))) {
+        if need.search == PairSearch::AcrossSplits {
+            // Without one, nothing was called a copy.
+            set.min_copy = result.threshold.map_or(f32::INFINITY, |it| it as f32);
+        }
+    }
+}
+
+/// Makes the folder of the record and opens the store in it, whose lock is the lock on the folder.
+fn open_store(options: &AuditOptions) -> Result<Store, AuditError> {
+    std::fs::create_dir_all(&options.out).map_err(|source| AuditError::Out { path: options.out.clone(), source })?;
     let store = Store::open(&options.out.join("store"), Arc::clone(&options.commits))?;
     if !store.is_locked() {
         let out = options.out.display();
@@ -309,12 +323,19 @@ impl Lacks {
         let splits = (n_used < 2).then(|| {
             let names = dataset.split_names().join(", ");
             format!(
-                "there is no split to be evaluated on beside one to train on: {names} (use --train PATH --test PATH)"
+                "there is no split to be evaluated on beside one to train on, with samples that can be read: {names} (use \
+                 --train PATH --test PATH)"
             )
         });
-        let has_benchmark = roles.contains(&SplitRole::Benchmark);
-        let benchmark = (!has_benchmark)
-            .then(|| "no benchmark was named: `tamis leaks --corpus PATH --benchmark PATH` does".to_owned());
+        let has_base = roles.iter().any(|role| role.comes_before(SplitRole::Benchmark));
+        let benchmark = match (roles.contains(&SplitRole::Benchmark), has_base) {
+            (true, true) => None,
+            (true, false) => Some("no sample of the corpus could be read".to_owned()),
+            (false, _) => Some(
+                "no benchmark with a sample that can be read was named: `tamis leaks --corpus PATH --benchmark PATH` does"
+                    .to_owned(),
+            ),
+        };
         let modality = ingested.stored.contents().modality();
         let noun = modality.noun();
         let embeddings = ingested.embeddings.is_none().then(|| format!("no sample has a readable {noun}"));
@@ -400,7 +421,7 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("split", or_guessed(&options.read.split))
         .with("id", or_guessed(&options.read.id))
         .with("model", options.model.as_deref().unwrap_or("the bundled one"))
-        .with("keep", options.keep.to_string())
+        .with("keep", options.keep.clone().unwrap_or_default().to_string())
         .with("fail_on", options.fail_on.id())
         .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))
         .with("checks", checks.collect::<Vec<_>>())

@@ -63,13 +63,13 @@ fn input(text: &str) -> Input {
 }
 
 /// Which of several copies is kept: flags over the file.
-fn keep_order(args: &[String], file: &[String]) -> Result<KeepOrder, Usage> {
+fn keep_order(args: &[String], file: &[String]) -> Result<Option<KeepOrder>, Usage> {
     let names = if args.is_empty() { file } else { args };
     if names.is_empty() {
-        return Ok(KeepOrder::default());
+        return Ok(None);
     }
     let reasons: Result<Vec<KeepBy>, String> = names.iter().map(|name| name.parse()).collect();
-    reasons.map(KeepOrder).map_err(Usage)
+    reasons.map(|it| Some(KeepOrder(it))).map_err(Usage)
 }
 
 /// How to read: flags over the file.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use tamis_core::{
-    ContentError, Contents, Dataset, Embeddings, IdentityGroups, PairKind, Progress, SampleId, Shared, Verified,
+    ContentError, Contents, Dataset, Embeddings, IdentityGroups, PairKind, Progress, SampleId, Shared, Task, Verified,
 };
 use tamis_neighbors::verify::Extent;
 
@@ -20,6 +20,14 @@ pub(crate) struct Proposal {
     pub(crate) b: u32,
     pub(crate) kind: PairKind,
     pub(crate) similarity: f32,
+}
+
+/// Pairs that look alike.
+#[derive(Debug, Default)]
+pub(crate) struct Proposed {
+    pub(crate) pairs: Vec<Proposal>,
+    /// Those beyond the cap.
+    pub(crate) n_more: u64,
 }
 
 /// What proposes pairs beside vectors, and compares contents.
@@ -78,7 +86,7 @@ impl<'a> Copies<'a> {
         queries: &[SampleId],
         base: Option<&[SampleId]>,
         progress: &dyn Progress,
-    ) -> Result<Vec<Proposal>, ContentError> {
+    ) -> Result<Proposed, ContentError> {
         match self {
             Self::Texts(texts) => Ok(texts.propose(queries, base, progress)),
             Self::Images(pictures) => pictures.propose(queries, base, progress),
@@ -94,9 +102,8 @@ impl<'a> Copies<'a> {
         pairs: &[(SampleId, SampleId)],
         extent: Extent,
         min: f32,
-        progress: &dyn Progress,
+        task: &dyn Task,
     ) -> Result<Vec<Verified>, ContentError> {
-        let task = progress.begin("comparing contents", Some(pairs.len() as u64), "pairs");
         match self {
             Self::Texts(texts) => {
                 let compare = |(a, b): &(SampleId, SampleId)| {
@@ -108,7 +115,7 @@ impl<'a> Copies<'a> {
             Self::Images(pictures) => {
                 let is_told = |(a, b): &(SampleId, SampleId)| pictures.is_large(*a) && pictures.is_large(*b);
                 let told: Vec<(SampleId, SampleId)> = pairs.iter().copied().filter(is_told).collect();
-                let mut found = pictures.compare(&told, &*task)?.into_iter();
+                let mut found = pictures.compare(&told, task)?.into_iter();
                 let verified = |pair| {
                     let copy = if is_told(pair) { found.next().flatten() } else { None };
                     copy.map_or(Verified { score: 0.0, shared: Shared::Nothing, overlap: None }, |it| Verified {

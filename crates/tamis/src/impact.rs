@@ -1,38 +1,12 @@
 //! What leaks cost: which samples are clean, how large the share of the others is, and what they do to a metric.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::{self, BufRead as _};
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use tamis_checks::{Difference, difference};
 use tamis_core::report::wilson_interval;
 use tamis_core::{ContentError, Contents, Outcome, Report, Rung, SampleId, SplitRole, Value};
 use tamis_neighbors::Shingle;
-
-/// Predictions that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PredictionError {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line is not what it should be.
-    #[error("{path}:{line}: {reason}")]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// What was found and what was expected.
-        reason: String,
-    },
-}
 
 /// What became of the samples that were looked for.
 #[derive(Debug)]
@@ -65,6 +39,17 @@ impl Impact {
             side.extend(finding.samples.iter().filter(|id| report.dataset.sample(**id).split == split));
         }
         impact
+    }
+
+    /// What became of those of them that `is_meant`.
+    #[must_use]
+    pub fn part(&self, is_meant: impl Fn(SampleId) -> bool) -> Self {
+        let some = |ids: &BTreeSet<SampleId>| ids.iter().copied().filter(|id| is_meant(*id)).collect();
+        Self {
+            queries: self.queries.iter().copied().filter(|id| is_meant(*id)).collect(),
+            leaked: some(&self.leaked),
+            close: some(&self.close),
+        }
     }
 
     /// The samples that are neither identical to something that was seen before nor copies of it.
@@ -137,71 +122,40 @@ impl Impact {
 
     /// What `leaks.json` holds.
     #[must_use]
-    pub fn to_json(&self, report: &Report<'_>, runs: Option<(usize, usize)>, difference: Option<&Difference>) -> Json {
+    pub fn to_json(
+        &self,
+        report: &Report<'_>,
+        splits: &[(&str, Self)],
+        runs: Option<(usize, usize)>,
+        difference: Option<&Difference>,
+    ) -> Json {
         let thresholds = report.checks.iter().find_map(|check| match &check.outcome {
             Outcome::Ran(result) => Some((result.threshold, result.threshold_source.clone())),
             _ => None,
         });
         let (threshold, source) = thresholds.unwrap_or_default();
-        let interval = wilson_interval(self.leaked.len(), self.queries.len()).map(|(low, high)| [low, high]);
-        json!({
-            "samples": self.queries.len(),
-            "leaked": self.leaked.len(),
-            "interval": interval,
-            "close": self.close.difference(&self.leaked).count(),
-            "threshold": threshold,
-            "threshold_source": source,
-            "shared_runs": runs.map(|(n, found)| json!({"words": n, "samples": found})),
-            "impact": difference.map(|it| json!({
+        let pair = |(low, high)| [low, high];
+        let counts = |it: &Self| {
+            json!({
+                "samples": it.queries.len(),
+                "leaked": it.leaked.len(),
+                "interval": wilson_interval(it.leaked.len(), it.queries.len()).map(pair),
+                "close": it.close.difference(&it.leaked).count(),
+            })
+        };
+        let mut record = counts(self);
+        record["splits"] = splits.iter().map(|(name, part)| ((*name).to_owned(), counts(part))).collect();
+        record["threshold"] = json!(threshold);
+        record["threshold_source"] = json!(source);
+        record["shared_runs"] = json!(runs.map(|(n, found)| json!({"words": n, "samples": found})));
+        let impact = |it: &Difference| {
+            json!({
                 "leaked_mean": it.first, "leaked_samples": it.n_first,
                 "clean_mean": it.second, "clean_samples": it.n_second,
-                "difference": it.difference, "interval": [it.interval.0, it.interval.1], "p_value": it.p_value,
-            })),
-        })
-    }
-}
-
-/// Reads a metric for each sample: a JSON object a line with `key` and one of `correct` (true or false, 1 or 0), `score` (a
-/// number), or `prediction` (compared with the label of the sample). Keys that are not in the dataset are counted.
-///
-/// # Errors
-/// When the file cannot be read or a line is not such an object.
-pub fn read_predictions(path: &Path, report: &Report<'_>) -> Result<(BTreeMap<SampleId, f64>, usize), PredictionError> {
-    let by_key: BTreeMap<&str, SampleId> = report.dataset.ids().map(|id| (report.dataset.key(id), id)).collect();
-    let failed = |source| PredictionError::Read { path: path.to_owned(), source };
-    let file = io::BufReader::new(std::fs::File::open(path).map_err(failed)?);
-    let (mut values, mut n_unknown) = (BTreeMap::new(), 0);
-    for (number, line) in (1..).zip(file.lines()) {
-        let line = line.map_err(failed)?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let wrong = |reason: String| PredictionError::Line { path: path.to_owned(), line: number, reason };
-        let object: Json = serde_json::from_str(&line).map_err(|error| wrong(format!("no JSON object: {error}")))?;
-        let key = object["key"].as_str().ok_or_else(|| wrong("`key` is missing, expected a text".to_owned()))?;
-        let Some(id) = by_key.get(key) else {
-            n_unknown += 1;
-            continue;
+                "difference": it.difference, "interval": it.interval.map(pair), "p_value": it.p_value,
+            })
         };
-        let value = value_of(&object, report.dataset.label_name(*id)).map_err(wrong)?;
-        values.insert(*id, value);
+        record["impact"] = json!(difference.map(impact));
+        record
     }
-    Ok((values, n_unknown))
-}
-
-fn value_of(object: &Json, label: Option<&str>) -> Result<f64, String> {
-    let number = |value: &Json| value.as_f64().or_else(|| value.as_bool().map(|it| f64::from(u8::from(it))));
-    if let Some(value) = object.get("correct") {
-        let found = number(value).filter(|it| [0.0, 1.0].contains(it));
-        return found.ok_or_else(|| format!("`correct` is {value}, expected true or false"));
-    }
-    if let Some(value) = object.get("score") {
-        return number(value).ok_or_else(|| format!("`score` is {value}, expected a number"));
-    }
-    let Some(value) = object.get("prediction") else {
-        return Err("expected one of `correct`, `score` and `prediction`".to_owned());
-    };
-    let label = label.ok_or("`prediction` needs a sample with a label to compare it with")?;
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Ok(f64::from(u8::from(text == label)))
 }

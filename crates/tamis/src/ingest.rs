@@ -382,7 +382,9 @@ impl<'a> Pass<'a> {
         let embeddings = match self.model {
             Some(model) if 0 < n_rows => {
                 embedded.reused = n_rows - embedded.done;
-                id.update(&model.producer().id().0).update(&model.center_weight().to_le_bytes());
+                id.update(RECORD_VERSION.as_bytes())
+                    .update(&model.producer().id().0)
+                    .update(&model.center_weight().to_le_bytes());
                 for content in self.contents.iter().flatten() {
                     id.update(&content.0);
                 }

@@ -14,7 +14,7 @@ use tamis_neighbors::JoinOptions;
 use tamis_neighbors::verify::Extent;
 
 use crate::audit::AuditError;
-use crate::copies::{Copies, CopyRule, Proposal};
+use crate::copies::{Copies, CopyRule, Proposal, Proposed};
 use crate::keep_order::KeepOrder;
 use crate::kept::{Key, PlacePairs, keep};
 
@@ -24,6 +24,9 @@ const UNMEASURED_MIN_COSINE: f32 = 0.95;
 /// Nearest samples of the base that are compared with each query whatever their cosine: with ten, a copy of which a fifth
 /// of the words were edited was among them in all but a few of a hundred cases with a far cruder embedding.
 const NEAREST: usize = 10;
+
+/// Proposals that are compared before those that are no pairs are forgotten; chosen so that they take some 50 MB.
+const VERIFIED_AT_ONCE: usize = 1 << 20;
 
 /// All that was joined: what each kind of need got.
 #[derive(Debug, Default)]
@@ -78,7 +81,7 @@ impl<'a> Joins<'a> {
                 _ => {}
             }
         }
-        joined.families = families(self.dataset.len(), self.identity, joined.pairs.iter().map(|it| &it.1));
+        joined.families = families(self.dataset, self.identity, joined.pairs.iter().map(|it| &it.1));
         joined.ranks = self.keep.ranks(self.dataset, self.contents, &joined.families);
         for (_, set) in joined.pairs.iter_mut().filter(|(need, _)| need.search == PairSearch::WithinSplits) {
             set.stars = stars(set, &joined.ranks);
@@ -105,6 +108,7 @@ impl<'a> Joins<'a> {
             pairs: Vec::new(),
             min_kept: min_copy,
             n_found: 0,
+            n_not_compared: 0,
             stars: Vec::new(),
         };
         match need.search {
@@ -151,7 +155,8 @@ impl<'a> Joins<'a> {
         let (found, was_there) = keep(self.store, &side.name, &key, || {
             let (mut proposals, n_more) = self.by_vectors(&left, right.as_deref(), &options);
             let copies = self.prepared(copies)?;
-            proposals.extend(copies.propose(side.queries, side.base, self.progress)?);
+            let Proposed { pairs, n_more: n_not_compared } = copies.propose(side.queries, side.base, self.progress)?;
+            proposals.extend(pairs);
             // Of several kinds the first.
             proposals.sort_by_key(|it| (it.a, it.b, it.kind));
             proposals.dedup_by_key(|it| (it.a, it.b));
@@ -161,14 +166,18 @@ impl<'a> Joins<'a> {
                 self.identity.leader(side.queries[it.a as usize]) != self.identity.leader(base[it.b as usize])
             };
             proposals.retain(differ);
-            let ids: Vec<_> = proposals.iter().map(|it| (side.queries[it.a as usize], base[it.b as usize])).collect();
             let extent = if side.base.is_some() { Extent::Passage } else { Extent::Whole };
-            let verified = copies.verify(&ids, extent, set.min_kept, self.progress)?;
             let is_kept = |(it, verified): &(Proposal, Verified)| {
                 set.min_kept <= verified.score || (it.kind == PairKind::Cosine && set.min <= it.similarity)
             };
-            let pairs = proposals.into_iter().zip(verified).filter(is_kept).collect();
-            Ok::<_, AuditError>(PlacePairs { pairs, n_more })
+            let task = self.progress.begin("comparing contents", Some(proposals.len() as u64), "pairs");
+            let mut pairs = Vec::new();
+            for some in proposals.chunks(VERIFIED_AT_ONCE) {
+                let ids: Vec<_> = some.iter().map(|it| (side.queries[it.a as usize], base[it.b as usize])).collect();
+                let verified = copies.verify(&ids, extent, set.min_kept, &*task)?;
+                pairs.extend(some.iter().copied().zip(verified).filter(is_kept));
+            }
+            Ok::<_, AuditError>(PlacePairs { pairs, n_more, n_not_compared })
         })?;
         *is_reused &= was_there;
         Ok(found)
@@ -288,6 +297,7 @@ struct Side<'a> {
 fn add(set: &mut PairSet, side: &Side<'_>, found: &PlacePairs) {
     let base = side.base.unwrap_or(side.queries);
     set.n_found += found.n_more + found.pairs.len() as u64;
+    set.n_not_compared += found.n_not_compared;
     set.pairs.extend(found.pairs.iter().map(|(it, verified)| Pair {
         a: side.queries[it.a as usize],
         b: base[it.b as usize],
@@ -299,13 +309,16 @@ fn add(set: &mut PairSet, side: &Side<'_>, found: &PlacePairs) {
 
 /// What identical samples and copies connect, in whatever splits they are; what is merely close connects nothing.
 pub(crate) fn families<'a>(
-    n_samples: usize,
+    dataset: &Dataset,
     identity: &IdentityGroups,
     sets: impl Iterator<Item = &'a PairSet>,
 ) -> Families {
-    let links = sets.flat_map(|set| set.of_rung(Rung::Copy));
+    // A reference is no part of the data.
+    let is_reference = |id: SampleId| dataset.split_role(dataset.sample(id).split) == SplitRole::Reference;
+    let links = sets.flat_map(|set| set.of_rung(Rung::Copy)).filter(|pair| !is_reference(pair.a));
     let links: Vec<(u32, u32, f32)> =
         links.map(|pair| (identity.leader(pair.a).0, identity.leader(pair.b).0, pair.score())).collect();
+    let n_samples = dataset.len();
     let mut is_linked = vec![false; n_samples];
     links.iter().for_each(|(a, b, _)| {
         is_linked[*a as usize] = true;

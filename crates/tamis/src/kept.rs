@@ -137,11 +137,14 @@ pub(crate) struct PlacePairs {
     pub(crate) pairs: Vec<(Proposal, Verified)>,
     /// Pairs beyond the cap.
     pub(crate) n_more: u64,
+    /// Proposals beyond theirs, which were not compared.
+    pub(crate) n_not_compared: u64,
 }
 
 impl Kept for PlacePairs {
     fn write(&self, out: &mut Writer) {
         out.u64(self.n_more);
+        out.u64(self.n_not_compared);
         out.u64(self.pairs.len() as u64);
         for (Proposal { a, b, kind, similarity }, Verified { score, shared, overlap }) in &self.pairs {
             out.u32(*a);
@@ -157,7 +160,7 @@ impl Kept for PlacePairs {
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let n_more = from.u64()?;
+        let (n_more, n_not_compared) = (from.u64()?, from.u64()?);
         let n = usize::try_from(from.u64()?).ok()?;
         let mut pairs = Vec::new();
         for _ in 0..n {
@@ -169,7 +172,7 @@ impl Kept for PlacePairs {
             let overlap = text.map(|text| Overlap { text, answer });
             pairs.push((Proposal { a, b, kind, similarity }, Verified { score, shared, overlap }));
         }
-        Some(Self { pairs, n_more })
+        Some(Self { pairs, n_more, n_not_compared })
     }
 }
 

@@ -31,4 +31,6 @@ pub mod models;
 
 pub mod output;
 
+pub mod predictions;
+
 pub mod dry_run;

@@ -8,6 +8,9 @@ use tamis_data::artifacts;
 use tamis_data::atomic::Commits;
 use tamis_report::{RenderError, RenderOptions, find, wire::v1};
 
+/// The files that only a search for leaks writes.
+pub const OF_LEAKS: [&str; 4] = ["leaks.json", "leak-status.parquet", "clean-test.parquet", "clean-test.txt"];
+
 /// A file of the record that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
@@ -28,8 +31,9 @@ pub struct OutputError {
 /// Never, as long as there is a renderer called `html`.
 pub fn write(report: &Report<'_>, commits: &Commits) -> Result<Vec<InputFile>, OutputError> {
     // The record of an earlier run ends here: a run that stops half-way must not look complete.
-    let removed = commits.remove(&report.out.join("audit.json"));
-    removed.map_err(|error| at(&report.out, "audit.json", error))?;
+    for name in ["audit.json"].iter().chain(&OF_LEAKS) {
+        commits.remove(&report.out.join(name)).map_err(|error| at(&report.out, name, error))?;
+    }
     let rows: Vec<artifacts::FindingRow> = v1::findings(report)
         .map(|finding| finding.map(row))
         .collect::<Result<_, _>>()

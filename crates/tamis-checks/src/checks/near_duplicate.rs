@@ -97,8 +97,8 @@ fn finding(cx: &CheckContext<'_>, pairs: &PairSet, star: &Star, embeddings: &Emb
     // What is merely close may say something else; of images only a small version was compared; of two labels one may be
     // wrong, and copies with other punctuation were not compared themselves: a person must look.
     let is_image = cx.fingerprints.modality() == Modality::Image;
-    let labeled: Vec<SampleId> = members.iter().copied().chain(copies(star.leader)).collect();
-    let suggestion = match !is_copy || is_image || is_mixed || labels_differ(cx.dataset, &labeled) {
+    let with_leaders: Vec<SampleId> = members.iter().copied().chain(copies(star.leader)).collect();
+    let suggestion = match !is_copy || is_image || is_mixed || labels_differ(cx.dataset, &with_leaders) {
         true => Suggestion::Review,
         false => Suggestion::Drop(members.clone()),
     };
@@ -116,7 +116,7 @@ fn finding(cx: &CheckContext<'_>, pairs: &PairSet, star: &Star, embeddings: &Emb
         .with("members", star.members.iter().map(of_member).collect::<Vec<_>>())
         .with("truncated", truncated);
     // A family that is no larger says nothing more.
-    if let Some(family) = cx.family(star.leader).filter(|it| all.len() < it.members.len()) {
+    if let Some(family) = cx.family(star.leader).filter(|it| with_leaders.len() < it.members.len()) {
         let family = Evidence::new()
             .with("samples", family.members.len())
             .with("diameter", family.diameter)

@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(
             messages(&result),
             [
-                "d a b c: a sample of test has the same text but for case and white space as one of train; 2 more like it",
+                "d a b c: a sample of test has the same text but for case and white space as one of train; 2 less alike",
                 "e b c a: a sample of test is close to one of train: cosine 1.000; 2 more like it",
             ]
         );
@@ -148,8 +148,9 @@ mod tests {
         let found: Vec<&str> = result.findings.iter().map(|it| it.severity.id()).collect();
         assert_eq!((found, result.flagged), (vec!["high", "high"], 2));
         assert!(result.threshold_source.contains("at most 5 %"), "{}", result.threshold_source);
-        let point = result.curve.iter().find(|it| it.flagged == 2).unwrap();
-        assert!(point.max_false <= 2, "{point:?}");
+        // Of the two with higher scores than any reference one is no chance; of those as high as references all may be.
+        let bounds: Vec<(usize, usize)> = result.curve.iter().map(|it| (it.flagged, it.max_false)).collect();
+        assert_eq!(bounds, [(6, 6), (2, 1), (1, 1)]);
     }
 
     #[test]
@@ -166,8 +167,18 @@ mod tests {
         assert_eq!(messages(&result)[0], "t0 a: a sample of test is a copy of one of train: score 0.818");
         assert_eq!(result.flagged, 4);
         assert_eq!(result.findings[0].severity, Severity::Medium);
-        assert!(result.notes.iter().any(|note| note.contains("the fixed score 0.8 stands in")), "{:?}", result.notes);
-        assert!(result.notes.iter().any(|note| note.contains("unless at least 48 of the 10 tested are")));
+        assert!(
+            result
+                .notes
+                .iter()
+                .any(|note| note
+                    .contains("the fixed score 0.8, or the highest of the references, stands in, with 3 false")),
+            "{:?}",
+            result.notes
+        );
+        assert!(
+            result.notes.iter().any(|note| note.contains("are too few to call any of the 10 tested a copy: 999 would"))
+        );
         // One is first by chance as often as not.
         let alone = Scene::parse(&with_reference(&[9, 1, 2, 1, 2, 1, 2, 1, 2, 1], 20));
         assert!(alone.run("split-leak", "min_cosine = 0.999\nfdr = 0.01").findings.is_empty());

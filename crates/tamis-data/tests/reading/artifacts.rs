@@ -80,6 +80,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         min_kept: 0.7,
         pairs: vec![pair],
         n_found: 1,
+        n_not_compared: 0,
         stars: vec![Star { leader: SampleId(1), rung: Rung::Copy, members: vec![(SampleId(0), 0.5)] }],
     };
     let family = Family { members: vec![SampleId(0), SampleId(1)], diameter: 1, weakest_link: 0.75 };

@@ -34,9 +34,6 @@ const MUCH_LONGER: usize = 2;
 /// Words of a run whose presence is asked: long enough to be rare, short enough that an edit spoils few.
 const OVERLAP_WORDS: usize = 3;
 
-/// Stands for a word that no text has.
-const UNKNOWN: u32 = u32::MAX;
-
 /// What of the second text must agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -185,16 +182,24 @@ impl Weighted {
         Verified { shared: Shared::Run { a: small(a), b: small(place + b), n_words: small(n_words) }, ..nothing }
     }
 
-    /// The numbers of the words of a text; [`u32::MAX`] of those that no text has.
+    /// The numbers of the words of some texts beside these; words that none of these has get numbers of their own.
     #[must_use]
-    pub fn numbers(&self, text: &str) -> Vec<u32> {
-        words_of(text).iter().map(|word| self.texts.numbers.get(word).copied().unwrap_or(UNKNOWN)).collect()
+    pub fn numbers<const N: usize>(&self, texts: [&str; N]) -> [Vec<u32>; N] {
+        let mut new: HashMap<u64, u32> = HashMap::new();
+        let mut number = |word: u64| match self.texts.numbers.get(&word) {
+            Some(number) => *number,
+            None => {
+                let next = small(self.weights.len() + new.len());
+                *new.entry(word).or_insert(next)
+            }
+        };
+        texts.map(|text| words_of(text).into_iter().map(&mut number).collect())
     }
 
     /// The share of the runs of three words of `ours`, or of the one run of fewer words, that one of `theirs` has, each run
     /// weighing as its words do together; in `[0, 1]`, or `None` where there is no word.
     ///
-    /// `ours` and `theirs` are numbers of words ([`Weighted::numbers`], [`WordTexts::of`]). Time O(words).
+    /// `ours` and `theirs` are numbers of words ([`WordTexts::of`], and of one call of [`Weighted::numbers`]). Time O(words).
     #[must_use]
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "weights are far below 2^53")]
     pub fn overlap(&self, ours: &[u32], theirs: &[&[u32]]) -> Option<f32> {
@@ -207,7 +212,7 @@ impl Weighted {
         for run in ours.windows(n_words) {
             let weight = self.weight(run);
             all += weight;
-            common += if !run.contains(&UNKNOWN) && runs.contains(run) { weight } else { 0 };
+            common += if runs.contains(run) { weight } else { 0 };
         }
         Some((common as f64 / all as f64) as f32)
     }
@@ -453,9 +458,10 @@ mod tests {
         let expected =
             weight(&[1, 2, 3]) as f32 / (weight(&[0, 1, 2]) + weight(&[1, 2, 3]) + weight(&[2, 3, 4])) as f32;
         assert!((texts.overlap(of(0), &[of(1)]).unwrap() - expected).abs() < 1e-6);
-        assert_eq!(texts.overlap(&texts.numbers("C d"), &[of(2), of(1)]), Some(1.0));
-        // What no text has is in none, not even in an answer that has another such word.
-        assert_eq!(texts.overlap(&texts.numbers("new"), &[&texts.numbers("other")]), Some(0.0));
+        let [known, new, other, same] = texts.numbers(["C d", "new", "other", "NEW"]);
+        assert_eq!(texts.overlap(&known, &[of(2), of(1)]), Some(1.0));
+        assert_eq!(texts.overlap(&new, &[&other, of(0)]), Some(0.0));
+        assert_eq!(texts.overlap(&new, &[&other, &same]), Some(1.0));
         assert_eq!(texts.overlap(&[], &[of(0)]), None);
     }
 

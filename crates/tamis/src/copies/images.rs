@@ -10,7 +10,7 @@ use tamis_core::{
 use tamis_neighbors::verify::{ImageCopy, ImagePrint, MIN_TEXTURE};
 use tamis_neighbors::{HammingJoin, JoinOptions, cross_join, self_join};
 
-use super::{CopyRule, Proposal};
+use super::{CopyRule, Proposal, Proposed};
 
 /// What counts as a copy of a picture in an audit.
 pub(crate) const RULE: CopyRule = CopyRule {
@@ -127,7 +127,7 @@ impl Pictures<'_> {
         queries: &[SampleId],
         base: Option<&[SampleId]>,
         progress: &dyn Progress,
-    ) -> Result<Vec<Proposal>, ContentError> {
+    ) -> Result<Proposed, ContentError> {
         let others = base.unwrap_or(queries);
         let facts = |ids: &[SampleId]| -> Result<Vec<Option<&ImageFacts>>, ContentError> {
             let of = |id: &SampleId| {
@@ -141,13 +141,15 @@ impl Pictures<'_> {
         let turned: Vec<_> = facts(queries)?.iter().map(|it| it.map(ImageFacts::oriented_phashes)).collect();
         let upright: Vec<_> = facts(others)?.iter().map(|it| it.map(|it| it.phash)).collect();
         let task = progress.begin("comparing hashes", Some(queries.len() as u64), Modality::Image.nouns());
-        let found = join.oriented_join(&turned, &upright, &*task).pairs;
+        let found = join.oriented_join(&turned, &upright, &*task);
+        let n_more = found.n_found - found.pairs.len() as u64;
         #[expect(clippy::cast_precision_loss, reason = "a distance is at most 64")]
         let proposal = |it: tamis_neighbors::HashPair| {
             let (a, b) = if base.is_none() { (it.a.min(it.b), it.a.max(it.b)) } else { (it.a, it.b) };
             Proposal { a, b, kind: PairKind::Hamming, similarity: 1.0 - it.distance as f32 / HASH_BITS }
         };
-        Ok(found.into_iter().map(proposal).filter(|it| base.is_some() || it.a != it.b).collect())
+        let pairs = found.pairs.into_iter().map(proposal).filter(|it| base.is_some() || it.a != it.b).collect();
+        Ok(Proposed { pairs, n_more })
     }
 
     /// Compares the pixels of pairs; `None` where one of the pictures is flat or they have nothing in common.

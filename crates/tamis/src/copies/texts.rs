@@ -7,7 +7,7 @@ use tamis_core::{
 use tamis_neighbors::verify::{Extent, Weighted, WordTexts};
 use tamis_neighbors::{SetJoin, SetMeasure, SetPair, TokenSets};
 
-use super::{CopyRule, Proposal};
+use super::{CopyRule, Proposal, Proposed};
 
 /// Words of a run that is looked for in two texts. Two of three runs of two words are left when a fifth of all words were
 /// edited, and they are rare enough for the join's filters.
@@ -85,19 +85,22 @@ impl<'a> Texts<'a> {
         let mut numbers = vec![u32::MAX; n_samples];
         let (mut words, mut next) = (WordTexts::default(), 0);
         let (mut window, mut bytes) = (Vec::new(), 0);
-        // Words weigh by what is trained on: so a reference and a test are treated alike.
+        // Words weigh by what is trained on, be it the first of its copies or not: so a reference and a test are treated
+        // alike, and the order of files plays no part.
         let mut trains = Vec::new();
         for id in ids {
+            let does_train = dataset.split_role(dataset.sample(*id).split) == SplitRole::Train;
             let leader = identity.leader(*id);
             // Leaders come first in reading order.
             if leader.idx() < n_samples && numbers[leader.idx()] != u32::MAX {
                 numbers[id.idx()] = numbers[leader.idx()];
+                trains[numbers[id.idx()] as usize] |= does_train;
                 continue;
             }
             numbers[id.idx()] = next;
             numbers[leader.idx()] = next;
             next += 1;
-            trains.push(dataset.split_role(dataset.sample(*id).split) == SplitRole::Train);
+            trains.push(does_train);
             window.push(source.text(*id, usize::MAX)?);
             bytes += source.text_bytes(*id);
             if WINDOW_BYTES <= bytes {
@@ -120,12 +123,10 @@ impl<'a> Texts<'a> {
     /// How much of the text of `query` and of its answer the other sample has, be it in its text or in its answer.
     fn overlap(&self, query: SampleId, other: SampleId) -> Option<Overlap> {
         let of = |id: SampleId| self.words.texts().of(self.number(id));
-        let answer = |id: SampleId| self.words.numbers(self.answers?.get(id)?).into();
-        let theirs_answer: Option<Vec<u32>> = answer(other);
-        let theirs: Vec<&[u32]> = [Some(of(other)), theirs_answer.as_deref()].into_iter().flatten().collect();
-        let text = self.words.overlap(of(query), &theirs)?;
-        let ours_answer: Option<Vec<u32>> = answer(query);
-        Some(Overlap { text, answer: ours_answer.and_then(|it| self.words.overlap(&it, &theirs)) })
+        let answer = |id: SampleId| self.answers.and_then(|it| it.get(id)).unwrap_or_default();
+        let [ours, theirs] = self.words.numbers([answer(query), answer(other)]);
+        let theirs = [of(other), &theirs[..]];
+        Some(Overlap { text: self.words.overlap(of(query), &theirs)?, answer: self.words.overlap(&ours, &theirs) })
     }
 
     fn number(&self, id: SampleId) -> usize {
@@ -133,12 +134,7 @@ impl<'a> Texts<'a> {
     }
 
     /// Pairs that share enough runs of words.
-    pub(super) fn propose(
-        &self,
-        queries: &[SampleId],
-        base: Option<&[SampleId]>,
-        progress: &dyn Progress,
-    ) -> Vec<Proposal> {
+    pub(super) fn propose(&self, queries: &[SampleId], base: Option<&[SampleId]>, progress: &dyn Progress) -> Proposed {
         let all = queries.iter().chain(base.unwrap_or_default());
         let hashes: Vec<Vec<u64>> = all.map(|id| self.words.texts().shingles(self.number(*id), RUN_WORDS)).collect();
         let join = |measure, min| SetJoin { measure, min, max_pairs: MAX_PROPOSED };
@@ -150,19 +146,21 @@ impl<'a> Texts<'a> {
         };
         let Some(_) = base else {
             let found = join(SetMeasure::Jaccard, MIN_JACCARD).self_join(&TokenSets::new(&hashes), &*task);
-            return found.pairs.into_iter().map(proposal(PairKind::Jaccard, 0)).collect();
+            let n_more = found.n_found - found.pairs.len() as u64;
+            return Proposed { pairs: found.pairs.into_iter().map(proposal(PairKind::Jaccard, 0)).collect(), n_more };
         };
         let n_queries = queries.len();
         let sets = TokenSets::of_owners(&hashes, |set| u32::from(n_queries <= set));
         drop(hashes);
         let alike = join(SetMeasure::Jaccard, MIN_JACCARD).cross_join(&sets, n_queries, &*task);
-        let mut proposals: Vec<Proposal> =
-            alike.pairs.into_iter().map(proposal(PairKind::Jaccard, n_queries)).collect();
+        let mut n_more = alike.n_found - alike.pairs.len() as u64;
+        let mut pairs: Vec<Proposal> = alike.pairs.into_iter().map(proposal(PairKind::Jaccard, n_queries)).collect();
         let task = progress.begin("looking for passages", Some(sets.len() as u64), Modality::Text.nouns());
         let inside = join(SetMeasure::Containment, MIN_CONTAINMENT).cross_join(&sets, n_queries, &*task);
+        n_more += inside.n_found - inside.pairs.len() as u64;
         // A short text that the query contains says nothing of the query.
         let is_longer = |it: &SetPair| sets.size(it.a as usize) < sets.size(it.b as usize);
-        proposals.extend(inside.pairs.into_iter().filter(is_longer).map(proposal(PairKind::Containment, n_queries)));
-        proposals
+        pairs.extend(inside.pairs.into_iter().filter(is_longer).map(proposal(PairKind::Containment, n_queries)));
+        Proposed { pairs, n_more }
     }
 }
