@@ -1,4 +1,4 @@
-"""Which copies of pictures are found, and how many false ones: tamis beside a perceptual hash and a cosine alone.
+"""Which copies of pictures are found, and how many false ones: tamis beside perceptual hashes and a cosine alone.
 
     copies.py [--data acceptance-data] [--tamis PATH] [--only real|emoji] [--min SCORE ..]
 
@@ -317,7 +317,12 @@ def main():
         folder = data / f"copies-{domain}"
         facts = make(folder, domain, sources(data / "downloads"), step_of_bases, step)
         others = {
-            "phash <= 10": pairs(tamis, folder, "files", "--kind", "hamming", "--radius", "10"),
+            f"{name} <= {radius}{', turned' if turned else ''}": pairs(
+                tamis, folder, "files", "--kind", "hamming", "--hash", name, "--radius", radius, *turned
+            )
+            for name, radius in (("phash", "10"), ("pdq", "31"))
+            for turned in ([], ["--turned"])
+        } | {
             "cosine >= .9": cosine_pairs(tamis, folder, facts["files"]),
         }
         found[domain] = facts, pairs(tamis, folder, "files", "--kind", "copy", "--min", "0.9"), others

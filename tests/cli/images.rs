@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use tamis_data::image::Decoder;
+use tamis_data::image::{Decoder, Wanted};
 use tamis_embed::{ImageModel, ModelFiles};
 
 use crate::common::{Run, Workspace, counts, fixtures, keys};
@@ -318,7 +318,8 @@ fn pictures_are_scaled_and_cropped_as_the_files_of_a_model_say() {
             });
             let input = model.input_for(number("side"));
             let file = encoded(&picture.into(), ImageFormat::Png);
-            let ours = Decoder::new().decode(&file, Some(&input)).unwrap().input.unwrap().rgb;
+            let wanted = Wanted { input: Some(&input), ..Wanted::default() };
+            let ours = Decoder::new().decode(&file, wanted).unwrap().input.unwrap().rgb;
             let theirs = case["pixels"].as_array().unwrap();
             assert_eq!(ours.len(), theirs.len(), "{name}");
             let off = ours.iter().zip(theirs).map(|(a, b)| i64::from(*a).abs_diff(b.as_i64().unwrap()));

@@ -234,6 +234,48 @@ fn images_are_compared_by_their_hashes() {
     assert_eq!(pairs(&["--min", "0.84375"]), near);
     assert!(pairs(&["--radius", "2"]).len() < near.len());
     assert_ne!(pairs(&["--radius", "10", "--hash", "dhash"]), near);
+    let pdq = pairs(&["--hash", "pdq"]);
+    let numbers: Vec<_> = pdq.iter().map(|(_, a, b)| (of(a), of(b))).collect();
+    assert_eq!(numbers, expected, "{pdq:?}");
+    assert_eq!(pairs(&["--hash", "pdq", "--radius", "31"]), pdq);
+    assert_eq!(pairs(&["--hash", "pdq", "--min", "0.87890625"]), pdq);
+    assert!(pdq.iter().all(|(similarity, ..)| 1.0 - 31.0 / 256.0 - 1e-4 <= *similarity));
+    assert_eq!(pairs(&["--hash", "pdq", "--turned"]), pdq);
+}
+
+#[test]
+fn turned_images_are_found_where_all_orientations_are_compared() {
+    let work = Workspace::new();
+    let picture = fixture("04_resize50.png");
+    let png = |image: &RgbImage| encoded(image.clone(), ImageFormat::Png);
+    work.write("images/a.png", png(&picture));
+    work.write("images/b.png", png(&imageops::flip_horizontal(&picture)));
+    work.write("images/c.png", png(&imageops::rotate90(&picture)));
+    work.write("images/d.png", png(&fixture("10_resize50.png")));
+    // A picture of little contrast: its quality is 36, and it has several colors.
+    work.write("images/e.png", png(&fixture("13_resize50.png")));
+    work.write("images/f.png", png(&RgbImage::from_pixel(50, 40, Rgb([9, 200, 30]))));
+    work.write("images/g.png", "no image");
+    let hamming = |args: &[&str]| work.tamis(&[&["pairs", "images", "--kind", "hamming"], args].concat()).expect(0);
+    let keys = |stdout: &str| -> Vec<String> {
+        let key = |cell: &str| cell.rsplit('/').next().unwrap()[..1].to_owned();
+        stdout.lines().map(|line| line.split('\t').skip(1).map(key).collect()).collect()
+    };
+    for hash in ["phash", "pdq"] {
+        let upright = hamming(&["--hash", hash, "--radius", "10"]);
+        assert_eq!(upright.stdout, "", "{hash}");
+        let turned = hamming(&["--hash", hash, "--radius", "10", "--turned"]);
+        assert_eq!(keys(&turned.stdout), ["ab", "ac", "bc"], "{hash}: {}", turned.stdout);
+    }
+    let said = hamming(&["--hash", "pdq", "--turned"]).stderr;
+    let unread = "in no pair: 1 that could not be read, `tamis audit` says why\n";
+    let expected = format!(
+        "3 pairs of 7 samples, pdq, one of them turned, that differ in at most 31 bits\n{unread}\
+         in no pair: 2 whose quality for pdq is below 50\n"
+    );
+    assert_eq!(said, expected);
+    let said = hamming(&["--radius", "10"]).stderr;
+    assert!(said.ends_with(&format!("{unread}in no pair: 1 of one color, whose hashes say nothing\n")), "{said}");
 }
 
 /// A fixture as it is decoded.
@@ -423,7 +465,19 @@ fn what_cannot_be_compared_is_named() {
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--shingle", "word:3"], 2, "--shingle is not for"),
         (&["--kind", "cosine", "--min", "0.5", "--vectors", "x.npy", "--train", "a.txt"], 2, "in the place of files"),
         (&["--kind", "jaccard", "--min", "0.5", "--model", "x", "a.txt"], 2, "--model is not for"),
-        (&["--kind", "hamming", "--radius", "65", "a.txt"], 2, "65 is not in 0..=64"),
+        (&["--kind", "hamming", "--radius", "65", "a.txt"], 2, "--radius is 65, expected at most the 64 bits of phash"),
+        (&["--kind", "hamming", "--hash", "pdq", "--radius", "257", "a.txt"], 2, "257 is not in 0..=256"),
+        (&["--kind", "hamming", "--hash", "dhash", "a.txt"], 2, "--kind hamming wants --min"),
+        (
+            &["--kind", "hamming", "--hash", "dhash", "--turned", "--radius", "3", "a.txt"],
+            2,
+            "--turned is not for --hash dhash",
+        ),
+        (
+            &["--kind", "jaccard", "--min", "0.5", "--turned", "a.txt"],
+            2,
+            "--turned is not for `tamis pairs --kind jaccard`",
+        ),
     ] {
         let run = work.tamis(&[&["pairs"], args].concat());
         assert_eq!(run.status, status, "{args:?}: {}", run.stderr);

@@ -3,8 +3,8 @@
 //! `cargo run --release -p tamis-data --example decode_speed`
 //!
 //! Reads tasks from its standard input, one a line: `full FOLDER` (fingerprints and the model's input, 224 x 224, bicubic),
-//! `bilinear FOLDER` (the same by the bilinear filter) or `fingerprints FOLDER` (no input). Each is answered by a line with
-//! the number of pictures once all were decoded. Files are read into memory when their folder is named first, so that the
+//! `bilinear FOLDER` (the same by the bilinear filter), `fingerprints FOLDER` (no input) or `pdq FOLDER` (that and the hash of
+//! 256 bits). Each is answered by a line with the number of pictures once all were decoded. Files are read into memory when their folder is named first, so that the
 //! second and later tasks on a folder read nothing. The time is taken from outside, as that of the process.
 
 #![expect(
@@ -19,7 +19,7 @@ use std::io::{Write as _, stdin, stdout};
 use std::path::Path;
 
 use tamis_core::{Filter, Fit, InputSpec};
-use tamis_data::image::Decoder;
+use tamis_data::image::{Decoder, Wanted};
 
 fn main() {
     let mut folders: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
@@ -32,11 +32,12 @@ fn main() {
         let input = match task {
             "full" => Some(spec(Filter::Bicubic)),
             "bilinear" => Some(spec(Filter::Bilinear)),
-            "fingerprints" => None,
+            "fingerprints" | "pdq" => None,
             other => panic!("unknown task `{other}`"),
         };
+        let wanted = Wanted { input: input.as_ref(), pdq: task == "pdq" };
         for file in files.iter() {
-            black_box(decoder.decode(black_box(file), input.as_ref()).unwrap());
+            black_box(decoder.decode(black_box(file), wanted).unwrap());
         }
         println!("{}", files.len());
         stdout().flush().unwrap();

@@ -26,6 +26,7 @@
 //! # What is made of it
 //! - Perceptual hashes, equal to those of `ImageHash` on the same pixels. Pillow 13 scales tall pictures along the columns
 //!   first, here it is always the rows: a bit or two may differ there. A flat picture has `phash` 2^63 (black: 0) and `dhash` 0.
+//! - Where it is asked for, [`Pdq`], the hash of 256 bits of the package `pdqhash` on the same pixels.
 //! - A grey picture of at most 64 pixels a side for verification, and a thumbnail of at most 128 for people: PNG where nothing
 //!   was scaled, else JPEG of quality 85, colors at full resolution. Neither is enlarged.
 //! - The model's input, where one is asked for: within one level of Pillow's resize of the same pixels (along the rows
@@ -50,6 +51,7 @@ mod header;
 mod jpeg;
 mod kind;
 mod machine;
+mod pdq;
 mod read;
 mod record;
 mod resize;
@@ -66,6 +68,7 @@ use resize::Reducer;
 
 pub use header::dimensions;
 pub use kind::{Kind, kind, kind_by_extension};
+pub use pdq::Pdq;
 pub use record::{ImageRecord, grey_of, thumbnail_of};
 
 /// [`ImageFacts::format`] of pixels that stand in a table.
@@ -91,6 +94,17 @@ pub struct Decoded {
     pub thumbnail: Vec<u8>,
     /// The model's input; `None` where none was asked for.
     pub input: Option<Pixels>,
+    /// Hash of 256 bits; `None` where it was not asked for.
+    pub pdq: Option<Pdq>,
+}
+
+/// What is made of a picture only where it is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The model's input.
+    pub input: Option<&'a InputSpec>,
+    /// Whether the hash of 256 bits is computed.
+    pub pdq: bool,
 }
 
 impl fmt::Debug for Decoded {
@@ -150,7 +164,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Says why it cannot be read and what was expected: no picture, of a kind that is not read, too large, truncated, damaged.
-    pub fn decode(&self, bytes: &[u8], input: Option<&InputSpec>) -> Result<Decoded, String> {
+    pub fn decode(&self, bytes: &[u8], wanted: Wanted<'_>) -> Result<Decoded, String> {
         let kind = read::supported(bytes)?;
         let outline = read::check_outline(kind, bytes)?;
         // A size that only the decoder finds belongs to a file that is damaged.
@@ -163,7 +177,7 @@ impl Decoder {
             let what = if kind == Kind::Tiff { "pages" } else { "frames" };
             let note = (outline.frames > 1).then(|| format!("the first of {} {what}", outline.frames));
             let flat = flat::flatten(image);
-            let decoded = derive(&flat, Source { mode, format: kind.id(), note, pixels }, input, workspace);
+            let decoded = derive(&flat, Source { mode, format: kind.id(), note, pixels }, wanted, workspace);
             if kind == Kind::Jpeg {
                 workspace.pixels = flat.values.into_owned();
             }
@@ -175,7 +189,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When there are not as many values as the size wants, the size is none or too large, or there are not 1 or 3 channels.
-    pub fn raw(&self, raw: &RawImage<'_>, input: Option<&InputSpec>) -> Result<Decoded, String> {
+    pub fn raw(&self, raw: &RawImage<'_>, wanted: Wanted<'_>) -> Result<Decoded, String> {
         read::check_size(raw.width, raw.height)?;
         let (channels, mode) = match raw.channels {
             1 => (Channels::Grey, ColorMode::L),
@@ -190,7 +204,7 @@ impl Decoder {
         let pixels = flat::digest_of_bytes(raw.width, raw.height, mode, raw.values);
         let flat = Flat { width: raw.width, height: raw.height, channels, values: Cow::Borrowed(raw.values) };
         let source = Source { mode, format: RAW, note: None, pixels };
-        self.lend_workspace(|workspace| derive(&flat, source, input, workspace))
+        self.lend_workspace(|workspace| derive(&flat, source, wanted, workspace))
     }
 
     /// Lends memory to `make`, and keeps it for the next picture, less what a large one has left.
@@ -230,12 +244,7 @@ struct Source {
     pixels: Digest,
 }
 
-fn derive(
-    flat: &Flat<'_>,
-    source: Source,
-    input: Option<&InputSpec>,
-    workspace: &mut Workspace,
-) -> Result<Decoded, String> {
+fn derive(flat: &Flat<'_>, source: Source, wanted: Wanted<'_>, workspace: &mut Workspace) -> Result<Decoded, String> {
     let (width, height) = (flat.width, flat.height);
     let Workspace { pixels: _, grey, hasher, reducer } = workspace;
     let grey = flat.grey(grey);
@@ -254,7 +263,8 @@ fn derive(
         pixels: source.pixels,
         grey: reducer.grey(&grey)?,
         thumbnail: reducer.thumbnail(flat)?,
-        input: input.map(|spec| reducer.input(flat, spec)).transpose()?,
+        input: wanted.input.map(|spec| reducer.input(flat, spec)).transpose()?,
+        pdq: wanted.pdq.then(|| pdq::pdq(flat)),
     })
 }
 
@@ -276,7 +286,7 @@ mod tests {
         let (values, spec) = (vec![7; 12_000_000], InputSpec { side: 64, fit: Fit::Stretch, filter: Filter::Bicubic });
         for (width, height) in [(4_000_000, 1), (1, 4_000_000)] {
             let raw = RawImage { width, height, channels: 3, values: &values };
-            decoder.raw(&raw, Some(&spec)).unwrap();
+            decoder.raw(&raw, Wanted { input: Some(&spec), pdq: true }).unwrap();
             let mut idle = decoder.idle();
             let Workspace { pixels, grey, hasher, reducer } = &mut idle[0];
             for (what, n) in [("pixels", pixels.capacity()), ("grey", grey.capacity()), ("weights", hasher.n_bytes())] {

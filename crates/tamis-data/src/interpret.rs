@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tamis_core::{Digest, InputSpec, text as normalize};
+use tamis_core::{Digest, text as normalize};
 
 use crate::chat;
 use crate::columns::Plan;
 use crate::identity;
-use crate::image::{Decoded, Decoder};
+use crate::image::{Decoded, Decoder, Wanted};
 use crate::metadata::Cells;
 use crate::row::{Cell, Decode, Picture, Row, Text};
 use crate::stream;
@@ -45,21 +45,21 @@ pub(crate) struct Interpreted {
 /// What to make of images.
 #[derive(Clone, Copy)]
 pub struct Images<'a> {
-    /// The input of the model, if there is one.
-    pub input: Option<&'a InputSpec>,
+    /// What is made besides what is made of every image.
+    pub wanted: Wanted<'a>,
     /// Whether all that a decode gives is known of an image by the hash of its bytes, so that it need not be decoded.
     pub is_known: &'a (dyn Fn(&Digest) -> bool + Sync),
 }
 
 impl Default for Images<'_> {
     fn default() -> Self {
-        Self { input: None, is_known: &|_| false }
+        Self { wanted: Wanted::default(), is_known: &|_| false }
     }
 }
 
 impl std::fmt::Debug for Images<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Images").field("input", &self.input).finish_non_exhaustive()
+        f.debug_struct("Images").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 
@@ -125,8 +125,8 @@ impl Interpreter<'_> {
             return Ok(Content::Image { bytes, decoded: None });
         }
         let decoded = match &picture {
-            Picture::File(file) => self.decoder.decode(file, self.images.input),
-            Picture::Raw(raw) => self.decoder.raw(&raw.lent(), self.images.input),
+            Picture::File(file) => self.decoder.decode(file, self.images.wanted),
+            Picture::Raw(raw) => self.decoder.raw(&raw.lent(), self.images.wanted),
         };
         Ok(Content::Image { bytes, decoded: Some(Box::new(decoded?)) })
     }

@@ -14,7 +14,8 @@
 //! - [`nearest_in`]: the k nearest rows of a base for every query.
 //! - [`verify::WordTexts`]: how much two texts literally have in common.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
-//! - [`HammingJoin`]: all pairs of 64-bit hashes that differ in few bits, also of pictures in eight orientations.
+//! - [`HammingJoin`]: all pairs of hashes of 64 bits, or of any number of such words, that differ in few bits; also of
+//!   pictures in eight orientations.
 //! - [`verify`]: whether one picture is a copy of the other, and what was done to it.
 //! - [`Words::longest_common_run`]: what two texts literally have in common.
 //! - [`Equals`]: rows that are the same, which are compared with others once.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use tamis_core::Severity;
 use tamis_data::FORMATS;
+use tamis_data::image::Pdq;
 use tamis_embed::DeviceChoice;
 use tamis_neighbors::Shingle;
 use tamis_report::RENDERERS;
@@ -186,6 +187,38 @@ impl PairKind {
     }
 }
 
+/// A perceptual hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ImageHash {
+    /// 64 bits, of the lowest 8 x 8 frequencies.
+    Phash,
+    /// 64 bits, of the differences of neighbors.
+    Dhash,
+    /// 256 bits, of 16 x 16 frequencies; images with too little in them for it are left out.
+    Pdq,
+}
+
+impl ImageHash {
+    /// Name in outputs.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Phash => "phash",
+            Self::Dhash => "dhash",
+            Self::Pdq => "pdq",
+        }
+    }
+
+    /// Bits of a hash.
+    pub(crate) fn n_bits(self) -> u32 {
+        if self == Self::Pdq { 256 } else { 64 }
+    }
+
+    /// Most bits that differ where it is not said; `None` where it has to be.
+    pub(crate) fn default_radius(self) -> Option<u32> {
+        (self == Self::Pdq).then_some(Pdq::RADIUS)
+    }
+}
+
 /// Arguments of `tamis pairs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PairsArgs {
@@ -197,12 +230,16 @@ pub(crate) struct PairsArgs {
     /// Smallest similarity that is listed; for hamming, the share of bits that agree. [default: for copy the calibrated one]
     #[arg(long, value_name = "SIMILARITY", allow_negative_numbers = true)]
     pub(crate) min: Option<f64>,
-    /// Most bits that may differ, of 64, for hamming.
-    #[arg(long, value_name = "BITS", conflicts_with = "min", value_parser = clap::value_parser!(u32).range(0..=64))]
+    /// Most bits that may differ, of 64 or of the 256 of pdq, for hamming. [default: 31 for pdq]
+    #[arg(long, value_name = "BITS", conflicts_with = "min", value_parser = clap::value_parser!(u32).range(0..=256))]
     pub(crate) radius: Option<u32>,
-    /// Which hashes of images are compared: by their frequencies, or by the differences of neighbors. [default: phash]
-    #[arg(long, value_name = "HASH", value_parser = ["phash", "dhash"])]
-    pub(crate) hash: Option<String>,
+    /// Which hashes of images are compared. [default: phash]
+    #[arg(long, value_name = "HASH")]
+    pub(crate) hash: Option<ImageHash>,
+    /// Compares each image in all eight orientations, for hamming with phash and pdq: finds what was mirrored or turned by 90,
+    /// 180 or 270 degrees.
+    #[arg(long)]
+    pub(crate) turned: bool,
     /// What of a text is compared: runs of so many words (word:N), of characters (char:N), or of words of a-z and 0-9 alone
     /// (alnum:N), in lower case. [default: word:3]
     #[arg(long, value_name = "SHINGLE")]
@@ -251,8 +288,8 @@ impl PairsArgs {
     }
 
     /// Which hashes are compared.
-    pub(crate) fn hash(&self) -> &str {
-        self.hash.as_deref().unwrap_or("phash")
+    pub(crate) fn hash(&self) -> ImageHash {
+        self.hash.unwrap_or(ImageHash::Phash)
     }
 }
 

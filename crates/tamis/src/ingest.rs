@@ -14,7 +14,7 @@ use ndarray::Array2;
 use tamis_core::{
     Contents, Dataset, DegenerateRow, Digest, Embeddings, Fingerprints, ImageFacts, Modality, Pixels, Progress, Task,
 };
-use tamis_data::image::{ImageRecord, grey_of, thumbnail_of};
+use tamis_data::image::{ImageRecord, Wanted, grey_of, thumbnail_of};
 use tamis_data::store::codec::{bytes_to_f32s, f32s_to_bytes};
 use tamis_data::store::{Producer, Store, StoreError, Table};
 use tamis_data::{Images, ReadContent, ReadError, Reader, StoredImages, StoredTexts, Window};
@@ -140,11 +140,11 @@ pub fn ingest(
         Modality::Text => window.texts,
         Modality::Image => window.images,
     };
-    let input = model.and_then(Model::input);
+    let wanted = Wanted { input: model.and_then(Model::input), ..Wanted::default() };
     let read = |reader: &mut Reader, pass: &Pass<'_>| -> Result<(Option<Window>, Duration), ReadError> {
         let started = Instant::now();
         let is_known = |content: &Digest| pass.is_known(content);
-        let read = reader.next_window(max_samples, window.bytes, Images { input, is_known: &is_known })?;
+        let read = reader.next_window(max_samples, window.bytes, Images { wanted, is_known: &is_known })?;
         Ok((read, started.elapsed()))
     };
     let mut next = read(&mut reader, &pass)?;

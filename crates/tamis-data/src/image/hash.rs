@@ -84,50 +84,61 @@ impl Hasher {
 
 /// Hashes of a picture in all orientations.
 fn phashes(small: &[u8]) -> [u64; 8] {
-    let waves = waves();
-    // Frequencies along a row, then along the columns.
-    let mut block = [[0.0; HASH_SIDE]; HASH_SIDE];
-    for (row, down) in small.chunks_exact(TRANSFORM_SIDE).zip(&waves) {
-        let mut across = [0.0; HASH_SIDE];
-        for (value, wave) in row.iter().zip(&waves) {
-            add(&mut across, wave, f64::from(*value));
-        }
-        for (sums, weight) in block.iter_mut().zip(down) {
-            add(sums, &across, *weight);
-        }
-    }
+    let block: [[f64; HASH_SIDE]; HASH_SIDE] = transform(small, &waves(TRANSFORM_SIDE, 0));
     // The unnormalized transform has a factor 2 in each direction.
     let block = block.map(|row| row.map(|sum| (4.0 * sum * STEPS).round() as i64));
-    Orientation::ALL.map(|it| phash(&block, it))
+    Orientation::ALL.map(|it| phash(&turned(&block, it, 0)))
 }
 
-/// The hash of a picture that is turned, from the frequencies of the picture as it is.
-fn phash(block: &[[i64; HASH_SIDE]; HASH_SIDE], orientation: Orientation) -> u64 {
-    let (is_swapped, is_mirrored, is_flipped) = orientation.parts();
-    let mut values = [0; HASH_SIDE * HASH_SIDE];
-    for (place, value) in values.iter_mut().enumerate() {
-        let (v, u) = (place / HASH_SIDE, place % HASH_SIDE);
-        let (v, u) = if is_swapped { (u, v) } else { (v, u) };
-        let is_negative = (is_mirrored && u % 2 == 1) != (is_flipped && v % 2 == 1);
-        *value = if is_negative { -block[v][u] } else { block[v][u] };
-    }
-    let mut sorted = values;
+/// A bit for each frequency that is greater than the median.
+fn phash(block: &[[i64; HASH_SIDE]; HASH_SIDE]) -> u64 {
+    let values = block.as_flattened();
+    let mut sorted = values.to_vec();
     sorted.sort_unstable();
     let doubled_median = sorted[31] + sorted[32];
     bits(values.iter().map(|value| 2 * value > doubled_median))
 }
 
-fn add(sums: &mut [f64; HASH_SIDE], values: &[f64; HASH_SIDE], weight: f64) {
+/// The cosine transform of a square of `values`, row-major, with the waves of its places: frequencies along a row, then along
+/// the columns. Row and column of the block are those of the first of the waves.
+pub(super) fn transform<const N: usize>(values: &[impl Copy + Into<f64>], waves: &[[f64; N]]) -> [[f64; N]; N] {
+    let mut block = [[0.0; N]; N];
+    for (row, down) in values.chunks_exact(waves.len()).zip(waves) {
+        let mut across = [0.0; N];
+        for (value, wave) in row.iter().zip(waves) {
+            add(&mut across, wave, (*value).into());
+        }
+        for (sums, weight) in block.iter_mut().zip(down) {
+            add(sums, &across, *weight);
+        }
+    }
+    block
+}
+
+/// The frequencies of a picture that is turned, from those of the picture as it is, which begin with number `first`.
+pub(super) fn turned<const N: usize>(block: &[[i64; N]; N], orientation: Orientation, first: usize) -> [[i64; N]; N] {
+    let (is_swapped, is_mirrored, is_flipped) = orientation.parts();
+    let one = |v: usize, u: usize| {
+        let (v, u) = if is_swapped { (u, v) } else { (v, u) };
+        let is_odd = |at: usize| (first + at) % 2 == 1;
+        let is_negative = (is_mirrored && is_odd(u)) != (is_flipped && is_odd(v));
+        if is_negative { -block[v][u] } else { block[v][u] }
+    };
+    std::array::from_fn(|v| std::array::from_fn(|u| one(v, u)))
+}
+
+fn add<const N: usize>(sums: &mut [f64; N], values: &[f64; N], weight: f64) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value * weight;
     }
 }
 
-/// `cos(pi u (2 x + 1) / 64)` for each place `x` and the frequencies `u` that are kept.
-fn waves() -> [[f64; HASH_SIDE]; TRANSFORM_SIDE] {
-    // The angles are multiples of a 128th of the circle.
-    let circle: [f64; 4 * TRANSFORM_SIDE] = std::array::from_fn(|it| (PI * it as f64 / 64.0).cos());
-    std::array::from_fn(|x| std::array::from_fn(|u| circle[u * (2 * x + 1) % circle.len()]))
+/// `cos(pi u (2 x + 1) / (2 side))` for each place `x` and `N` frequencies `u` from `first`.
+pub(super) fn waves<const N: usize>(side: usize, first: usize) -> Vec<[f64; N]> {
+    // The angles are multiples of a fourth part of the circle divided by the side.
+    let circle: Vec<f64> = (0..4 * side).map(|it| (PI * it as f64 / (2 * side) as f64).cos()).collect();
+    let wave = |x: usize| std::array::from_fn(|u| circle[(first + u) * (2 * x + 1) % circle.len()]);
+    (0..side).map(wave).collect()
 }
 
 fn dhash(small: &[u8]) -> u64 {

@@ -22,7 +22,7 @@ pub struct ImageRecord {
 }
 
 impl Decoded {
-    /// Packs everything but the model's input.
+    /// Packs everything but what is made only where it is asked for.
     #[must_use]
     pub fn to_record(&self) -> Vec<u8> {
         let facts = &self.facts;
@@ -159,6 +159,7 @@ mod tests {
             grey: Grey { width: 3, height: 2, values: vec![1, 2, 3, 4, 5, 6] },
             thumbnail: b"file".to_vec(),
             input: None,
+            pdq: None,
         }
     }
 

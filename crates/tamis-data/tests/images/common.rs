@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};
 use tamis_core::InputSpec;
-use tamis_data::image::{Decoded, Decoder};
+use tamis_data::image::{Decoded, Decoder, Wanted};
 
 /// The bytes of a fixture.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
@@ -15,17 +15,17 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
 
 /// Decodes what must be readable.
 pub(crate) fn decode(bytes: &[u8]) -> Decoded {
-    Decoder::new().decode(bytes, None).unwrap()
+    Decoder::new().decode(bytes, Wanted::default()).unwrap()
 }
 
 /// The reason why bytes cannot be read.
 pub(crate) fn reason(bytes: &[u8]) -> String {
-    Decoder::new().decode(bytes, None).unwrap_err()
+    Decoder::new().decode(bytes, Wanted::default()).unwrap_err()
 }
 
 /// The model's input of a fixture, red, green and blue in turn.
 pub(crate) fn input(bytes: &[u8], spec: &InputSpec) -> Vec<u8> {
-    Decoder::new().decode(bytes, Some(spec)).unwrap().input.unwrap().rgb
+    Decoder::new().decode(bytes, Wanted { input: Some(spec), ..Wanted::default() }).unwrap().input.unwrap().rgb
 }
 
 /// Writes a picture with the default options of its format.

@@ -2,7 +2,7 @@
 
 use image::ImageFormat;
 use proptest::prelude::*;
-use tamis_data::image::{Decoder, dimensions, kind};
+use tamis_data::image::{Decoder, Wanted, dimensions, kind};
 
 use crate::common::{colorful, decode, encode, fixture, reason};
 
@@ -89,7 +89,7 @@ proptest! {
         let starts: [&[u8]; 7] =
             [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\x90\0\0\0WEBP", b"II*\0", b"BM"];
         let bytes = [starts[start], &bytes].concat();
-        let _ = (Decoder::new().decode(&bytes, None), dimensions(&bytes), kind(&bytes));
+        let _ = (Decoder::new().decode(&bytes, Wanted::default()), dimensions(&bytes), kind(&bytes));
     }
 
     #[test]
@@ -106,6 +106,6 @@ proptest! {
         if keep % 3 == 0 {
             bytes.truncate(usize::from(keep) % bytes.len());
         }
-        let _ = (Decoder::new().decode(&bytes, None), dimensions(&bytes), kind(&bytes));
+        let _ = (Decoder::new().decode(&bytes, Wanted::default()), dimensions(&bytes), kind(&bytes));
     }
 }

@@ -2,7 +2,7 @@
 
 use image::{DynamicImage, GrayImage, ImageFormat, RgbaImage};
 use tamis_core::ColorMode;
-use tamis_data::image::{Decoder, Kind, RawImage, dimensions, grey_of, kind, thumbnail_of};
+use tamis_data::image::{Decoder, Kind, RawImage, Wanted, dimensions, grey_of, kind, thumbnail_of};
 
 use crate::common::{colorful, decode, encode, fixture};
 
@@ -21,7 +21,25 @@ fn hashes_are_those_of_imagehash() {
             assert!(differing <= allowed, "{line}: {found:016x} differs in {differing} bits");
         }
     }
-    assert_eq!(table.lines().count(), 12);
+    assert_eq!(table.lines().count(), 13);
+}
+
+#[test]
+fn hashes_of_256_bits_are_those_of_pdqhash() {
+    let table = String::from_utf8(fixture("hashes.csv")).unwrap();
+    for line in table.lines().skip(1) {
+        let row: Vec<&str> = line.split(',').collect();
+        let wanted = Wanted { pdq: true, ..Wanted::default() };
+        let decoded = Decoder::new().decode(&fixture(row[0]), wanted).unwrap();
+        let pdq = decoded.pdq.unwrap();
+        // As of the smaller hashes.
+        let allowed = if decoded.facts.format == "jpeg" { 2 } else { 0 };
+        let expected = |word: usize| u64::from_str_radix(&row[7][16 * word..][..16], 16).unwrap();
+        let differing: u32 = (0..4).map(|word| (pdq.hash()[word] ^ expected(word)).count_ones()).sum();
+        assert!(differing <= allowed, "{line}: {:016x?} differs in {differing} bits", pdq.hash());
+        assert_eq!(pdq.quality.to_string(), row[8], "{line}");
+    }
+    assert_eq!(decode(&fixture("00_jpeg30.jpg")).pdq, None);
 }
 
 #[test]
@@ -112,7 +130,7 @@ fn packing_does_not_change_the_pixels() {
     }
     let rgb = image.to_rgb8();
     let raw = RawImage { width: 19, height: 13, channels: 3, values: rgb.as_raw() };
-    let decoded = Decoder::new().raw(&raw, None).unwrap();
+    let decoded = Decoder::new().raw(&raw, Wanted::default()).unwrap();
     assert_eq!((decoded.pixels, decoded.facts.format), (expected.pixels, "raw"));
     assert_eq!(decoded.thumbnail, expected.thumbnail);
 }
@@ -132,12 +150,15 @@ fn hidden_colors_count_for_identity_and_for_nothing_else() {
 #[test]
 fn tables_must_fill_their_size() {
     let of = |channels, values: &[u8]| {
-        Decoder::new().raw(&RawImage { width: 2, height: 2, channels, values }, None).unwrap_err()
+        Decoder::new().raw(&RawImage { width: 2, height: 2, channels, values }, Wanted::default()).unwrap_err()
     };
     assert_eq!(of(1, &[0; 5]), "5 values, expected 4 (2 x 2 x 1)");
     assert_eq!(of(4, &[0; 16]), "4 channels, expected 1 or 3");
     let none = RawImage { width: 0, height: 2, channels: 1, values: &[] };
-    assert_eq!(Decoder::new().raw(&none, None).unwrap_err(), "declares 0 x 2 pixels, expected at least 1 x 1");
+    assert_eq!(
+        Decoder::new().raw(&none, Wanted::default()).unwrap_err(),
+        "declares 0 x 2 pixels, expected at least 1 x 1"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tamis_data::atomic::Commits;
 use tamis_neighbors::Shingle;
 
 use super::set_threads;
-use crate::args::{PairKind, PairsArgs};
+use crate::args::{ImageHash, PairKind, PairsArgs};
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 use crate::progress::Bars;
 
@@ -90,9 +90,16 @@ pub(crate) fn run(args: &PairsArgs) -> anyhow::Result<ExitStatus> {
 
 /// The smallest similarity that counts; refuses what can be corrected on the command line.
 fn min(args: &PairsArgs) -> Result<f64, Usage> {
-    let min = match (args.min, args.radius) {
+    let (hash, radius) = (args.hash(), radius(args));
+    let min = match (args.min, radius) {
         (Some(min), _) => min,
-        (None, Some(radius)) if args.kind == PairKind::Hamming => 1.0 - f64::from(radius) / 64.0,
+        (None, Some(radius)) if args.kind == PairKind::Hamming && radius <= hash.n_bits() => {
+            1.0 - f64::from(radius) / f64::from(hash.n_bits())
+        }
+        (None, Some(radius)) if args.kind == PairKind::Hamming => {
+            let (n_bits, id) = (hash.n_bits(), hash.id());
+            return Err(Usage(format!("--radius is {radius}, expected at most the {n_bits} bits of {id}")));
+        }
         (None, _) if args.kind == PairKind::Copy => f64::from(ImageCopyOptions::default().min_score),
         (None, None) => return Err(Usage(format!("--kind {} wants --min", args.kind.id()))),
         (None, Some(_)) => {
@@ -116,6 +123,7 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         ("--approximate", args.approximate, args.kind == PairKind::Jaccard),
         ("--hash", args.hash.is_some(), args.kind == PairKind::Hamming),
         ("--radius", args.radius.is_some(), args.kind == PairKind::Hamming),
+        ("--turned", args.turned, args.kind == PairKind::Hamming),
         ("--against", args.against.is_some(), !matches!(args.kind, PairKind::Hamming | PairKind::Copy)),
         ("--model", args.read.model.is_some(), args.kind == PairKind::Copy),
         ("--device", args.read.device.is_some(), args.kind == PairKind::Copy),
@@ -123,6 +131,9 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         if is_given && !is_meant {
             return Err(Usage(format!("{flag} is not for `tamis pairs --kind {}`", args.kind.id())));
         }
+    }
+    if args.turned && args.hash() == ImageHash::Dhash {
+        return Err(Usage("--turned is not for --hash dhash, which has no hashes of other orientations".to_owned()));
     }
     let read = &args.read;
     let n_paths = read.paths.len() + read.train.len() + read.validation.len() + read.test.len();
@@ -139,6 +150,12 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         return Err(Usage(format!("--recall is {recall}, expected a share above 0 and below 1")));
     }
     Ok(min)
+}
+
+/// Most bits that may differ, given or by default; `None` where neither is.
+fn radius(args: &PairsArgs) -> Option<u32> {
+    let by_default = || args.hash().default_radius().filter(|_| args.kind == PairKind::Hamming && args.min.is_none());
+    args.radius.or_else(by_default)
 }
 
 fn print(args: &PairsArgs, joined: &Joined, out: &mut dyn Write) -> std::io::Result<()> {
@@ -201,10 +218,13 @@ const UNREAD: &str = "that could not be read, `tamis audit` says why";
 fn summary(args: &PairsArgs, min: f64, joined: &Joined) -> String {
     let Joined { keys, pairs, n_found, n_represented, notes, .. } = joined;
     let windows = args.window.map_or_else(String::new, |n_words| format!(" in windows of {n_words} words"));
-    let what = match (args.kind, args.radius) {
+    let turned = if args.turned { ", one of them turned," } else { "" };
+    let what = match (args.kind, radius(args)) {
         (PairKind::Cosine, _) => format!("cosine at least {min}"),
-        (PairKind::Hamming, Some(radius)) => format!("{} that differ in at most {radius} bits", args.hash()),
-        (PairKind::Hamming, None) => format!("{} with at least {min} of their bits equal", args.hash()),
+        (PairKind::Hamming, Some(radius)) => {
+            format!("{}{turned} that differ in at most {radius} bits", args.hash().id())
+        }
+        (PairKind::Hamming, None) => format!("{}{turned} with at least {min} of their bits equal", args.hash().id()),
         (PairKind::Copy, _) => format!("pixels in common alike by at least {min:.4}"),
         (kind, _) => format!("{} of {}{windows} at least {min}", kind.id(), args.shingle()),
     };

@@ -138,8 +138,9 @@ impl Pictures<'_> {
             ids.par_iter().map(of).collect()
         };
         let join = HammingJoin { radius: AUDIT_RADIUS, max_pairs: ImageCopyOptions::default().max_proposed };
-        let turned: Vec<_> = facts(queries)?.iter().map(|it| it.map(ImageFacts::oriented_phashes)).collect();
-        let upright: Vec<_> = facts(others)?.iter().map(|it| it.map(|it| it.phash)).collect();
+        let turned: Vec<_> =
+            facts(queries)?.iter().map(|it| it.map(|it| it.oriented_phashes().map(|hash| [hash]))).collect();
+        let upright: Vec<_> = facts(others)?.iter().map(|it| it.map(|it| [it.phash])).collect();
         let task = progress.begin("comparing hashes", Some(queries.len() as u64), Modality::Image.nouns());
         let found = join.oriented_join(&turned, &upright, &*task);
         let n_more = found.n_found - found.pairs.len() as u64;
@@ -211,8 +212,11 @@ impl Pictures<'_> {
     ) -> (Vec<(SampleId, SampleId)>, bool) {
         let others = base.unwrap_or(queries);
         let hash_join = HammingJoin { radius: options.radius, max_pairs: options.max_proposed };
-        let turned: Vec<_> = queries.iter().map(|id| self.source.facts(*id).map(|it| it.oriented_phashes())).collect();
-        let upright: Vec<_> = others.iter().map(|id| self.source.facts(*id).map(|it| it.phash)).collect();
+        let turned: Vec<_> = queries
+            .iter()
+            .map(|id| self.source.facts(*id).map(|it| it.oriented_phashes().map(|hash| [hash])))
+            .collect();
+        let upright: Vec<_> = others.iter().map(|id| self.source.facts(*id).map(|it| [it.phash])).collect();
         let task = progress.begin("comparing hashes", Some(queries.len() as u64), Modality::Image.nouns());
         let by_hash = hash_join.oriented_join(&turned, &upright, &*task);
         let mut is_capped = (by_hash.pairs.len() as u64) < by_hash.n_found;

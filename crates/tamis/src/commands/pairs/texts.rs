@@ -119,8 +119,7 @@ fn read(
         }
         let task = progress.begin(stage, None, Modality::Text.nouns());
         let window = WindowSize::default();
-        let images = || Images { input: None, is_known: &|_| false };
-        while let Some(window) = reader.next_window(window.texts, window.bytes, images())? {
+        while let Some(window) = reader.next_window(window.texts, window.bytes, Images::default())? {
             let n_texts = window.contents.len() as u64;
             let text = |content| match content {
                 Some(ReadContent::Text { text, .. }) => Some(text),
