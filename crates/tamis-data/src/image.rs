@@ -26,7 +26,8 @@
 //! # What is made of it
 //! - Perceptual hashes, equal to those of `ImageHash` on the same pixels. Pillow 13 scales tall pictures along the columns
 //!   first, here it is always the rows: a bit or two may differ there. A flat picture has `phash` 2^63 (black: 0) and `dhash` 0.
-//! - Where it is asked for, [`Pdq`], the hash of 256 bits of the package `pdqhash` on the same pixels.
+//! - Where it is asked for, [`Pdq`], the hash of 256 bits of the package `pdqhash` on the same pixels. It takes a third of the
+//!   time of all the rest (`docs/benchmarks/`), so it is not made of every picture.
 //! - A grey picture of at most 64 pixels a side for verification, and a thumbnail of at most 128 for people: PNG where nothing
 //!   was scaled, else JPEG of quality 85, colors at full resolution. Neither is enlarged.
 //! - The model's input, where one is asked for: within one level of Pillow's resize of the same pixels (along the rows

@@ -41,7 +41,7 @@ fn oriented_join<const W: usize>(
 
 /// The least distance of a hash of `query` to `hash`.
 fn least<const W: usize>(query: &[[u64; W]; 8], hash: &[u64; W]) -> u32 {
-    query.iter().map(|it| distance(it, hash)).min().unwrap()
+    query.iter().fold(u32::MAX, |least, it| least.min(distance(it, hash)))
 }
 
 fn oriented_brute_force<const W: usize>(

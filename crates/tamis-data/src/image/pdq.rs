@@ -36,9 +36,7 @@ const STRIP: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pdq {
     /// The hash of the picture in all orientations, in the order of [`Orientation::ALL`]; the first bit is the most
-    /// significant one of the first word. Those of turned pictures are made of the frequencies of the picture as it is. Where
-    /// a side has more than 127 pixels, blocks are not sampled quite in the middle, and they differ in some bits from the hash
-    /// of a file that was turned.
+    /// significant one of the first word. Each is that of a file with the turned picture.
     pub oriented: [[u64; 4]; 8],
     /// How much neighboring blocks differ, from 0 for a picture of one color to 100.
     pub quality: u8,
@@ -67,21 +65,37 @@ impl Pdq {
 
 /// Hashes a picture.
 ///
-/// Time: a product for each channel of each pixel. Memory: 16 bytes for each row and column.
+/// A picture that is turned has the frequencies of the picture with other signs and with axes exchanged, but for one thing:
+/// an even box and a sample between two pixels lean to the end, which is the other end where the picture is mirrored. So
+/// frequencies are made four times, of samples that lean to either end of rows and of columns.
+///
+/// Time: two products for each channel of each pixel. Memory: 32 bytes for each row and column.
 pub(super) fn pdq(flat: &Flat<'_>) -> Pdq {
-    let mut samples = [0.0; SIDE * SIDE];
-    let (across, down) = (kernels(flat.width as usize), kernels(flat.height as usize));
+    let (across, down) = (both_ways(flat.width as usize), both_ways(flat.height as usize));
+    let mut samples = vec![0.0; down.len() * across.len()];
     machine::run(Blocks { flat, across: &across, down: &down, out: &mut samples });
-    Pdq { oriented: hashes(&samples), quality: quality(&samples) }
+    let leaning = |is_mirrored: bool, is_flipped: bool| -> Vec<f64> {
+        // Where both ways are the same, there is one.
+        let left = if is_mirrored { across.len() - SIDE } else { 0 };
+        let top = if is_flipped { down.len() - SIDE } else { 0 };
+        let rows = samples.chunks_exact(across.len()).skip(top).take(SIDE);
+        rows.flat_map(|row| &row[left..][..SIDE]).copied().collect()
+    };
+    let waves = waves(SIDE, 1);
+    let blocks = [false, true]
+        .map(|is_flipped| [false, true].map(|is_mirrored| frequencies(&leaning(is_mirrored, is_flipped), &waves)));
+    let hash = |orientation: Orientation| {
+        let (_, is_mirrored, is_flipped) = orientation.parts();
+        bits(&turned(&blocks[usize::from(is_flipped)][usize::from(is_mirrored)], orientation, 1))
+    };
+    Pdq { oriented: Orientation::ALL.map(hash), quality: quality(&leaning(false, false)) }
 }
 
-/// Hashes of a picture of 64 x 64 in all orientations.
-fn hashes(samples: &[f64]) -> [[u64; 4]; 8] {
-    let block: [[f64; HASH_SIDE]; HASH_SIDE] = transform(samples, &waves(SIDE, 1));
+/// The lowest frequencies of 64 x 64 samples, in steps.
+fn frequencies(samples: &[f64], waves: &[[f64; HASH_SIDE]]) -> [[i64; HASH_SIDE]; HASH_SIDE] {
     // The transform is orthonormal: each wave has a factor of the root of 2 / 64.
     let scale = 2.0 / SIDE as f64 * STEPS;
-    let block = block.map(|row| row.map(|sum| (scale * sum).round() as i64));
-    Orientation::ALL.map(|it| bits(&turned(&block, it, 1)))
+    transform(samples, waves).map(|row| row.map(|sum| (scale * sum).round() as i64))
 }
 
 /// A bit for each value that is greater than the median, which is the smaller one of the two in the middle; the bit of the
@@ -109,8 +123,8 @@ struct Blocks<'a> {
     flat: &'a Flat<'a>,
     across: &'a [Kernel],
     down: &'a [Kernel],
-    /// Shape `(64, 64)`, row-major.
-    out: &'a mut [f64; SIDE * SIDE],
+    /// Shape `(down, across)`, row-major.
+    out: &'a mut [f64],
 }
 
 impl Pass for Blocks<'_> {
@@ -119,9 +133,10 @@ impl Pass for Blocks<'_> {
         let Self { flat: Flat { width, height: _, channels, values }, across, down, out } = self;
         let (width, n_channels) = (*width as usize, if *channels == Channels::Grey { 1 } else { 3 });
         let (mut sums, mut luma) = ([0.0; 3 * STRIP], [0.0; STRIP]);
-        for y in 0..SIDE {
+        let n_across = across.len();
+        for y in 0..down.len() {
             if 0 < y && down[y] == down[y - 1] {
-                out.copy_within((y - 1) * SIDE..y * SIDE, y * SIDE);
+                out.copy_within((y - 1) * n_across..y * n_across, y * n_across);
                 continue;
             }
             let rows = values.chunks_exact(width * n_channels).skip(down[y].start);
@@ -139,7 +154,7 @@ impl Pass for Blocks<'_> {
                     Channels::Grey => luma.copy_from_slice(sums),
                     Channels::Rgb => luminance(sums, luma),
                 }
-                for (sample, kernel) in out[y * SIDE..][..SIDE].iter_mut().zip(across) {
+                for (sample, kernel) in out[y * n_across..][..n_across].iter_mut().zip(across) {
                     *sample += kernel.sum(start..end, luma);
                 }
             }
@@ -174,6 +189,20 @@ impl Kernel {
         let weights = &self.weights[start - self.start..end - self.start];
         values[start - places.start..].iter().zip(weights).map(|(value, weight)| value * weight).sum()
     }
+}
+
+/// [`kernels`], and behind them those that lean to the beginning, where these are others.
+fn both_ways(n: usize) -> Vec<Kernel> {
+    let mut kernels = kernels(n);
+    let mirrored = |it: &Kernel| {
+        let start = n - it.start - it.weights.len();
+        Kernel { start, weights: it.weights.iter().rev().copied().collect() }
+    };
+    let mirrored: Vec<Kernel> = kernels.iter().rev().map(mirrored).collect();
+    if mirrored != kernels {
+        kernels.extend(mirrored);
+    }
+    kernels
 }
 
 /// The weights that make the samples of `n` pixels: of the pixel in the middle of each block what two passes of a box filter
@@ -265,17 +294,26 @@ mod tests {
 
     #[test]
     fn hashes_of_other_orientations_are_those_of_turned_pictures() {
-        let flat = noise(64, 64, Channels::Rgb);
-        let pdq = pdq(&flat);
-        for (orientation, hash) in Orientation::ALL.into_iter().zip(pdq.oriented) {
-            let pixel = |place: usize| {
-                let (x, y) = orientation.source(((place % 64) as f32, (place / 64) as f32), 63.0);
-                let at = 3 * (y as usize * 64 + x as usize);
-                [flat.values[at], flat.values[at + 1], flat.values[at + 2]]
-            };
-            let values: Vec<u8> = (0..64 * 64).flat_map(pixel).collect();
-            let turned = super::pdq(&Flat { values: Cow::Owned(values), ..noise(64, 64, Channels::Rgb) });
-            assert_eq!((turned.hash(), turned.quality), (hash, pdq.quality), "{orientation:?}");
+        // Boxes of one, two and three pixels, and samples in the middle of pixels and between them.
+        for (width, height) in [(64, 64), (200, 130), (256, 300), (7, 128)] {
+            let flat = noise(width, height, Channels::Rgb);
+            let pdq = pdq(&flat);
+            for (orientation, hash) in Orientation::ALL.into_iter().zip(pdq.oriented) {
+                let (is_swapped, is_mirrored, is_flipped) = orientation.parts();
+                let (columns, rows) = if is_swapped { (height, width) } else { (width, height) };
+                let pixel = |place: u32| {
+                    let (x, y) = (place % columns, place / columns);
+                    let (x, y) = if is_swapped { (y, x) } else { (x, y) };
+                    let x = if is_mirrored { width - 1 - x } else { x };
+                    let y = if is_flipped { height - 1 - y } else { y };
+                    let at = 3 * (y * width + x) as usize;
+                    [flat.values[at], flat.values[at + 1], flat.values[at + 2]]
+                };
+                let values: Vec<u8> = (0..width * height).flat_map(pixel).collect();
+                let channels = Channels::Rgb;
+                let turned = Flat { width: columns, height: rows, channels, values: Cow::Owned(values) };
+                assert_eq!(super::pdq(&turned).hash(), hash, "{width} x {height}, {orientation:?}");
+            }
         }
     }
 
