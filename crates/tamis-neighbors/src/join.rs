@@ -281,6 +281,7 @@ pub(crate) fn slice<'a>(rows: &'a ArrayView2<'_, f32>, row: usize) -> &'a [f32] 
     &all[row * rows.ncols()..(row + 1) * rows.ncols()]
 }
 
-pub(crate) fn index(row: usize) -> u32 {
-    u32::try_from(row).expect("because a dataset has fewer than 2^32 samples")
+/// A count, or the number of a sample, a text, a word or a token, in 32 bits.
+pub(crate) fn index(n: usize) -> u32 {
+    u32::try_from(n).expect("because there are fewer than 2^32 samples, words and tokens")
 }

@@ -7,9 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tamis_core::Task;
 
 use super::found::Found;
-use super::sets::{TokenSets, small};
+use super::sets::TokenSets;
 use crate::buckets::Buckets;
 use crate::equal::Equals;
+use crate::join::index;
 
 /// Sets that one thread takes at a time.
 const CHUNK: usize = 256;
@@ -228,11 +229,11 @@ impl Distinct {
     fn of(sets: &TokenSets, texts: Range<usize>, documents: Option<&[u32]>) -> Self {
         let mut texts: Vec<usize> = texts.filter(|text| 0 < sets.size(*text)).collect();
         texts.sort_by_key(|text| sets.size(*text));
-        let mut equals = Equals::new(texts.into_iter().map(|text| (small(text), Some(sets.first_equal(text)))));
+        let mut equals = Equals::new(texts.into_iter().map(|text| (index(text), Some(sets.first_equal(text)))));
         if let Some(documents) = documents {
             equals.groups.iter_mut().for_each(|group| group.dedup_by_key(|part| documents[*part as usize]));
         }
-        let sizes = equals.firsts().map(|text| small(sets.size(text as usize))).collect();
+        let sizes = equals.firsts().map(|text| index(sets.size(text as usize))).collect();
         Self { equals, sizes }
     }
 
@@ -288,7 +289,7 @@ impl Index {
             SetJoin::prefix(sets.shared(text), size, measure.least_overlap(min, size, size))
         };
         let of_set = |set: usize| {
-            prefix(set).iter().enumerate().map(move |(place, token)| (*token as usize, (small(set), small(place))))
+            prefix(set).iter().enumerate().map(move |(place, token)| (*token as usize, (index(set), index(place))))
         };
         Self { entries: Buckets::new(sets.n_tokens(), || (0..indexed.len()).flat_map(of_set)) }
     }
@@ -338,7 +339,7 @@ impl Probe<'_> {
             Order::Queries => indexed.sizes.partition_point(|it| *it as usize <= size),
             Order::Base => indexed.sizes.partition_point(|it| (*it as usize) < size),
         };
-        let range = small(first)..small(end.max(first));
+        let range = index(first)..index(end.max(first));
         let prefix = SetJoin::prefix(tokens, size, measure.least_overlap(min, least_size, size));
         for (i, token) in prefix.iter().enumerate() {
             for (set, j) in self.index.entries(*token, &range) {
@@ -349,7 +350,7 @@ impl Probe<'_> {
                 let other = self.tokens_of(at);
                 if scratch.shared[at] == 0 {
                     scratch.touched.push(*set);
-                    scratch.needed[at] = small(measure.least_overlap(min, indexed.sizes[at] as usize, size));
+                    scratch.needed[at] = index(measure.least_overlap(min, indexed.sizes[at] as usize, size));
                 }
                 // This token, and as many of the others as both have left.
                 let most = scratch.shared[at] as usize + (tokens.len() - i).min(other.len() - *j as usize);

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::shingle::of_set;
 use crate::buckets::Buckets;
 use crate::equal::Equals;
+use crate::join::index;
 
 /// The sets of some texts, or of parts of texts.
 ///
@@ -36,7 +37,7 @@ impl TokenSets {
     /// When a set has 2^32 tokens, there are as many sets, or as many different tokens that two sets have.
     #[must_use]
     pub fn new(sets: &[Vec<u64>]) -> Self {
-        Self::of_owners(sets, small)
+        Self::of_owners(sets, index)
     }
 
     /// The same for sets of which only those with different owners are compared: tokens that one owner alone has can match
@@ -46,7 +47,7 @@ impl TokenSets {
     /// As [`TokenSets::new`].
     #[must_use]
     pub fn of_owners(sets: &[Vec<u64>], owner: impl Fn(usize) -> u32) -> Self {
-        let sizes: Vec<u32> = sets.iter().map(|hashes| small(hashes.len())).collect();
+        let sizes: Vec<u32> = sets.iter().map(|hashes| index(hashes.len())).collect();
         let keys = sets.par_iter().map(|hashes| Key::of(hashes)).collect::<Vec<_>>();
         let equals = Equals::new((0..).zip(keys.into_iter().map(Some)));
         let (mut firsts, mut owners) = (vec![0; sets.len()], vec![SEVERAL; sets.len()]);
@@ -73,7 +74,7 @@ impl TokenSets {
         runs.sort_by_key(|run| run.len());
         // Tokens are handed out in ascending order, so each set's come ascending.
         let given =
-            || runs.iter().enumerate().flat_map(|(token, run)| run.iter().map(move |it| (it.1 as usize, small(token))));
+            || runs.iter().enumerate().flat_map(|(token, run)| run.iter().map(move |it| (it.1 as usize, index(token))));
         Self { tokens: Buckets::new(sets.len(), given), sizes, firsts, n_tokens: runs.len() }
     }
 
@@ -128,10 +129,6 @@ impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.mixed);
     }
-}
-
-pub(super) fn small(n: usize) -> u32 {
-    u32::try_from(n).expect("because there are fewer than 2^32 texts and tokens")
 }
 
 #[cfg(test)]

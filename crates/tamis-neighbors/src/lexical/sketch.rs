@@ -8,8 +8,8 @@
 use rayon::prelude::*;
 
 use super::join::SetMeasure;
-use super::sets::small;
 use super::shingle::mix;
+use crate::join::index;
 
 /// Most hash functions of a sketch, the number of permutations that other programs have by default.
 const MAX_FUNCTIONS: usize = 128;
@@ -35,7 +35,7 @@ impl Bands {
     pub fn new(min: f64, recall: f64) -> Option<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "too many stay too many")]
         let n_bands = |rows: u32| ((1.0 - recall).ln() / (-min.powf(rows.into())).ln_1p()).ceil().max(1.0) as usize;
-        let of_rows = |rows: usize| Self { n: n_bands(small(rows)), n_rows: rows };
+        let of_rows = |rows: usize| Self { n: n_bands(index(rows)), n_rows: rows };
         (1..=MAX_FUNCTIONS).rev().map(of_rows).find(|it| it.n <= MAX_FUNCTIONS / it.n_rows)
     }
 
@@ -54,7 +54,7 @@ impl Bands {
     /// The probability with which two sets of a similarity share a bucket.
     #[must_use]
     pub fn recall(self, similarity: f64) -> f64 {
-        let [n, n_rows] = [self.n, self.n_rows].map(|it| f64::from(small(it)));
+        let [n, n_rows] = [self.n, self.n_rows].map(|it| f64::from(index(it)));
         1.0 - (1.0 - similarity.powf(n_rows)).powf(n)
     }
 }
@@ -96,7 +96,7 @@ impl Sketches {
                 *bucket = bucket_of(set, functions);
             }
         });
-        sizes.extend(sets.iter().map(|set| small(set.len())));
+        sizes.extend(sets.iter().map(|set| index(set.len())));
     }
 
     /// Which sets share a bucket with another one of a size that a Jaccard similarity of `min` allows: with any other one, or
@@ -110,7 +110,7 @@ impl Sketches {
         for band in 0..self.bands.n {
             let bucket = |set: usize| self.buckets[set * self.bands.n + band];
             let sets = (0..self.sizes.len()).filter(|set| 0 < self.sizes[*set]);
-            let mut sets: Vec<_> = sets.map(|set| (bucket(set), self.sizes[set], small(set))).collect();
+            let mut sets: Vec<_> = sets.map(|set| (bucket(set), self.sizes[set], index(set))).collect();
             sets.par_sort_unstable();
             for sets in sets.chunk_by(|a, b| a.0 == b.0).filter(|sets| 1 < sets.len()) {
                 // From both ends: of all sets of the other side, those before and behind are nearest in size.

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use tamis_core::{Shared, Verified, text};
 
 use crate::common_run::longest;
+use crate::join::index;
 use crate::lexical::{hash, hash_of_run};
 
 /// Words of a text that are compared; the rest of a longer one is not. Chosen so that comparing two of the longest takes
@@ -65,7 +66,7 @@ impl WordTexts {
         for words in words {
             self.n_cut += usize::from(MAX_WORDS < words.len());
             for word in words.into_iter().take(MAX_WORDS) {
-                let next = small(self.numbers.len());
+                let next = index(self.numbers.len());
                 self.words.push(*self.numbers.entry(word).or_insert(next));
             }
             self.ends.push(self.words.len());
@@ -139,10 +140,6 @@ fn words_of(text: &str) -> Vec<u64> {
     text::words(text).take(MAX_WORDS + 1).map(|it| hash(text[it].to_lowercase().as_bytes())).collect()
 }
 
-fn small(n: usize) -> u32 {
-    u32::try_from(n).expect("because there are fewer than 2^32")
-}
-
 /// Texts that can be compared.
 #[derive(Clone, Debug)]
 pub struct Weighted {
@@ -179,7 +176,7 @@ impl Weighted {
             return nothing;
         }
         let Some((n_words, (a, b))) = longest(ours, passage) else { return nothing };
-        Verified { shared: Shared::Run { a: small(a), b: small(place + b), n_words: small(n_words) }, ..nothing }
+        Verified { shared: Shared::Run { a: index(a), b: index(place + b), n_words: index(n_words) }, ..nothing }
     }
 
     /// The numbers of the words of some texts beside these; words that none of these has get numbers of their own.
@@ -283,7 +280,7 @@ impl Weighted {
                 best.raise(*j, Chain { weight: before.weight + weight, start, end: *j });
             }
         }
-        let all = best.before(small(theirs.len()));
+        let all = best.before(index(theirs.len()));
         Heaviest { weight: all.weight, span: (0 < all.weight).then_some((all.start as usize, all.end as usize)) }
     }
 }
@@ -304,13 +301,13 @@ struct Matches {
 
 impl Matches {
     fn of(ours: &[u32], theirs: &[u32]) -> Self {
-        let mut places: Vec<u32> = (0..small(theirs.len())).collect();
+        let mut places: Vec<u32> = (0..index(theirs.len())).collect();
         places.sort_by_key(|place| theirs[*place as usize]);
         let word = |place: &u32| theirs[*place as usize];
         let part = |ours: &u32| {
             let start = places.partition_point(|it| word(it) < *ours);
             let n = places[start..].iter().take_while(|it| word(it) == *ours).count();
-            (small(start), small(start + n))
+            (index(start), index(start + n))
         };
         let parts = ours.iter().map(part).collect();
         Self { places, parts }
