@@ -1,7 +1,7 @@
 //! Items by the number of a bucket, in two arrays.
 
 /// Items of some buckets, in the order in which they were given.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Buckets<T> {
     /// Where the items of a bucket begin, and of the last one end.
     starts: Vec<usize>,
@@ -29,6 +29,16 @@ impl<T: Copy + Default> Buckets<T> {
         Self { starts, items: sorted }
     }
 
+    /// Number of buckets.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// The items of each bucket.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[T]> {
+        self.starts.windows(2).map(|it| &self.items[it[0]..it[1]])
+    }
+
     /// The items of a bucket.
     pub(crate) fn of(&self, bucket: usize) -> &[T] {
         &self.items[self.starts[bucket]..self.starts[bucket + 1]]
@@ -43,5 +53,7 @@ mod tests {
     fn items_keep_their_order_within_a_bucket() {
         let buckets = Buckets::new(4, || [(2, 'a'), (0, 'b'), (2, 'c')].into_iter());
         assert_eq!((0..4).map(|it| buckets.of(it)).collect::<Vec<_>>(), [&['b'][..], &[], &['a', 'c'], &[]]);
+        assert_eq!((buckets.len(), buckets.iter().map(<[char]>::len).collect::<Vec<_>>()), (4, vec![1, 0, 2, 0]));
+        assert_eq!((Buckets::<u32>::default().len(), Buckets::<u32>::default().iter().len()), (0, 0));
     }
 }

@@ -164,7 +164,7 @@ impl HammingJoin {
                     }
                 }
             });
-            task.advance(equals.groups[i].len() as u64);
+            task.advance(equals.of(i).len() as u64);
         });
         found.pairs.sort_unstable();
         found

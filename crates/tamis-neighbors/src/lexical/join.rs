@@ -194,7 +194,7 @@ impl SetJoin {
                     let probe = Probe { join: self, index: &index, sides };
                     for set in *first..(first + CHUNK).min(probing.len()) {
                         probe.run(set, &mut scratch, &mut chunk);
-                        task.advance(probing.equals.groups[set].len() as u64);
+                        task.advance(probing.equals.of(set).len() as u64);
                     }
                 }
             });
@@ -231,7 +231,7 @@ impl Distinct {
         texts.sort_by_key(|text| sets.size(*text));
         let mut equals = Equals::new(texts.into_iter().map(|text| (index(text), Some(sets.first_equal(text)))));
         if let Some(documents) = documents {
-            equals.groups.iter_mut().for_each(|group| group.dedup_by_key(|part| documents[*part as usize]));
+            equals.dedup_by_key(|part| documents[part as usize]);
         }
         let sizes = equals.firsts().map(|text| index(sets.size(text as usize))).collect();
         Self { equals, sizes }
@@ -239,7 +239,7 @@ impl Distinct {
 
     /// Number of texts with these sets.
     fn n_texts(&self) -> usize {
-        self.equals.groups.iter().map(Vec::len).sum()
+        self.equals.n_items()
     }
 
     /// Number of different sets.
@@ -249,7 +249,7 @@ impl Distinct {
 
     /// A text with the set.
     fn first(&self, set: usize) -> usize {
-        self.equals.groups[set][0] as usize
+        self.equals.of(set)[0] as usize
     }
 }
 

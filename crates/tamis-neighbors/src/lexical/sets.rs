@@ -1,7 +1,5 @@
 //! Sets of tokens that are numbered by how rare they are.
 
-use std::hash::{Hash, Hasher};
-
 use rayon::prelude::*;
 
 use super::shingle::of_set;
@@ -51,7 +49,7 @@ impl TokenSets {
         let keys = sets.par_iter().map(|hashes| Key::of(hashes)).collect::<Vec<_>>();
         let equals = Equals::new((0..).zip(keys.into_iter().map(Some)));
         let (mut firsts, mut owners) = (vec![0; sets.len()], vec![SEVERAL; sets.len()]);
-        for group in &equals.groups {
+        for group in equals.iter() {
             let first_owner = owner(group[0] as usize);
             let has_several = group.iter().any(|set| owner(*set as usize) != first_owner);
             owners[group[0] as usize] = if has_several { SEVERAL } else { first_owner };
@@ -112,8 +110,8 @@ impl TokenSets {
     }
 }
 
-/// A set as the key of a map: hashed by a mix of its hashes, compared by all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A set as a key: compared by a mix of its hashes, then by all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     mixed: u64,
     hashes: &'a [u64],
@@ -122,12 +120,6 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     fn of(hashes: &'a [u64]) -> Self {
         Self { mixed: of_set(hashes), hashes }
-    }
-}
-
-impl Hash for Key<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.mixed);
     }
 }
 
