@@ -1,18 +1,24 @@
 //! What two texts literally have in common: the longest run of words that stands in both.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use tamis_core::text;
 
-/// Base of the hash of a run; odd, so that no power of it is 0 modulo 2^64.
+use crate::buckets::Buckets;
+use crate::lexical::hash;
+
+/// Base of the hash of a run; odd, so that no power of it is 0 modulo 2^64. About 2^64 divided by the golden ratio, by which
+/// a product's first bits depend on all bits (Knuth, The Art of Computer Programming, vol. 3, section 6.4).
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The words of a text ([`text::words`]) in lower case.
+/// The words of a text ([`text::words`]) in lower case, each known by a hash of 64 bits.
+///
+/// Memory: 24 bytes for each word.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
-    /// Each word, and where it stands in the text.
-    words: Vec<(String, Range<usize>)>,
+    hashes: Vec<u64>,
+    /// Where each stands in the text.
+    places: Vec<Range<usize>>,
 }
 
 /// A run of words that stands in two texts.
@@ -30,19 +36,20 @@ impl Words {
     /// Takes a text apart.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self { words: text::words(text).map(|it| (text[it.clone()].to_lowercase(), it)).collect() }
+        let places: Vec<Range<usize>> = text::words(text).collect();
+        Self { hashes: places.iter().map(|it| hash(text[it.clone()].to_lowercase().as_bytes())).collect(), places }
     }
 
     /// Number of words.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.words.len()
+        self.places.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.places.is_empty()
     }
 
     /// The longest run of words that also stands in `other`: of equally long ones the first here, and its first place there.
@@ -56,31 +63,21 @@ impl Words {
     /// ```
     ///
     /// O((m + n) log min(m, n)) in time for m and n words: a common run of some length has common runs of all smaller ones.
+    /// Memory: up to 48 bytes for each word of the shorter text.
     #[must_use]
     pub fn longest_common_run(&self, other: &Self) -> Option<CommonRun> {
-        let mut numbers = HashMap::new();
-        let [ours, theirs] = [self, other].map(|it| it.numbered(&mut numbers));
-        let (n_words, (a, b)) = longest(&ours, &theirs)?;
+        let (n_words, (a, b)) = longest(&self.hashes, &other.hashes)?;
         Some(CommonRun { n_words, a: self.bytes(a, n_words), b: other.bytes(b, n_words) })
-    }
-
-    /// Each word as a number, the same for the same word.
-    fn numbered<'a>(&'a self, numbers: &mut HashMap<&'a str, u32>) -> Vec<u32> {
-        let number = |(word, _): &'a (String, Range<usize>)| {
-            let next = u32::try_from(numbers.len()).expect("because a text has fewer than 2^32 words");
-            *numbers.entry(word).or_insert(next)
-        };
-        self.words.iter().map(number).collect()
     }
 
     /// Where `n` words from `start` on stand.
     fn bytes(&self, start: usize, n: usize) -> Range<usize> {
-        self.words[start].1.start..self.words[start + n - 1].1.end
+        self.places[start].start..self.places[start + n - 1].end
     }
 }
 
 /// Length and places in `a` and `b` of the longest run of numbers that stands in both: see [`Words::longest_common_run`].
-pub(crate) fn longest(a: &[u32], b: &[u32]) -> Option<(usize, (usize, usize))> {
+pub(crate) fn longest<T: Copy + Eq + Into<u64>>(a: &[T], b: &[T]) -> Option<(usize, (usize, usize))> {
     let (mut found, mut least, mut most) = (None, 1, a.len().min(b.len()));
     while least <= most {
         let length = least.midpoint(most);
@@ -92,32 +89,72 @@ pub(crate) fn longest(a: &[u32], b: &[u32]) -> Option<(usize, (usize, usize))> {
     found
 }
 
-/// The first place in `a`, and the first one in `b`, of a run of `length` numbers that stands in both.
-fn common(a: &[u32], b: &[u32], length: usize) -> Option<(usize, usize)> {
-    let mut in_b: HashMap<u64, Vec<usize>> = HashMap::new();
-    for (place, hash) in runs(b, length).into_iter().enumerate() {
-        in_b.entry(hash).or_default().push(place);
-    }
+/// The first place in `a`, and the first one in `b`, of a run of `length` numbers that stands in both. The shorter of the two
+/// is indexed.
+fn common<T: Copy + Eq + Into<u64>>(a: &[T], b: &[T], length: usize) -> Option<(usize, usize)> {
     let is_same = |i: usize, j: usize| a[i..i + length] == b[j..j + length];
-    runs(a, length).into_iter().enumerate().find_map(|(i, hash)| {
-        let places = in_b.get(&hash)?;
-        places.iter().find(|j| is_same(i, **j)).map(|j| (i, *j))
-    })
+    if b.len() <= a.len() {
+        let in_b = Index::new(b, length);
+        return runs(a, length).enumerate().find_map(|(i, hash)| {
+            let j = in_b.places(hash).find(|j| is_same(i, *j))?;
+            Some((i, j))
+        });
+    }
+    let in_a = Index::new(a, length);
+    let mut first: Option<(usize, usize)> = None;
+    for (j, hash) in runs(b, length).enumerate() {
+        let may_be_first = |i: &usize| first.is_none_or(|(first, _)| *i < first);
+        if let Some(i) = in_a.places(hash).take_while(may_be_first).find(|i| is_same(*i, j)) {
+            first = Some((i, j));
+            if i == 0 {
+                break;
+            }
+        }
+    }
+    first
 }
 
-/// The hash of each run of `length` numbers (Karp and Rabin 1987).
-fn runs(numbers: &[u32], length: usize) -> Vec<u64> {
+/// The places of runs by their hashes.
+struct Index {
+    /// How far a hash is shifted to become the number of a bucket.
+    shift: u32,
+    /// Hashes and places, ascending by place in each bucket.
+    runs: Buckets<(u64, usize)>,
+}
+
+impl Index {
+    fn new<T: Copy + Into<u64>>(numbers: &[T], length: usize) -> Self {
+        let n_buckets = numbers.len().next_power_of_two().max(2);
+        let shift = u64::BITS - n_buckets.trailing_zeros();
+        let places = || runs(numbers, length).zip(0..).map(move |(hash, place)| (bucket(hash, shift), (hash, place)));
+        Self { shift, runs: Buckets::new(n_buckets, places) }
+    }
+
+    /// The places of a hash, ascending.
+    fn places(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let runs = self.runs.of(bucket(hash, self.shift)).iter();
+        runs.filter(move |(other, _)| *other == hash).map(|(_, place)| *place)
+    }
+}
+
+/// The first bits of a product, which depend on all bits of the hash.
+#[expect(clippy::cast_possible_truncation, reason = "no more bits are left than a place has")]
+fn bucket(hash: u64, shift: u32) -> usize {
+    (hash.wrapping_mul(BASE) >> shift) as usize
+}
+
+/// The hash of each run of `length` numbers, of which there is one at least (Karp and Rabin 1987).
+fn runs<T: Copy + Into<u64>>(numbers: &[T], length: usize) -> impl Iterator<Item = u64> {
     let top = (1..length).fold(1_u64, |power, _| power.wrapping_mul(BASE));
     // 0 would let runs of the first number have one hash, whatever their length.
-    let value = |number: u32| u64::from(number) + 1;
-    let next = |hash: u64, number: u32| hash.wrapping_mul(BASE).wrapping_add(value(number));
-    let mut hash = numbers[..length].iter().fold(0_u64, |hash, number| next(hash, *number));
-    let mut hashes = vec![hash];
-    for (first, last) in numbers.iter().zip(&numbers[length..]) {
-        hash = next(hash.wrapping_sub(value(*first).wrapping_mul(top)), *last);
-        hashes.push(hash);
-    }
-    hashes
+    let value = |number: T| number.into().wrapping_add(1);
+    let next = move |hash: u64, number: T| hash.wrapping_mul(BASE).wrapping_add(value(number));
+    let first = numbers[..length].iter().fold(0_u64, |hash, number| next(hash, *number));
+    let others = numbers.iter().zip(&numbers[length..]).scan(first, move |hash, (first, last)| {
+        *hash = next(hash.wrapping_sub(value(*first).wrapping_mul(top)), *last);
+        Some(*hash)
+    });
+    std::iter::once(first).chain(others)
 }
 
 #[cfg(test)]
@@ -152,11 +189,15 @@ mod tests {
         assert_eq!(run(&text, &format!("first {text}")).unwrap().0, 40_000);
     }
 
+    /// Few or many words, so that either text may be the shorter one.
+    fn words() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![proptest::collection::vec(0_u8..4, 0..8), proptest::collection::vec(0_u8..4, 0..40)]
+    }
+
     proptest! {
         #[test]
         fn the_longest_is_that_of_all_pairs_of_places(
-            a in proptest::collection::vec(0_u8..4, 0..40),
-            b in proptest::collection::vec(0_u8..4, 0..40),
+            a in words(), b in words(),
         ) {
             let text = |words: &[u8]| words.iter().map(|it| format!("w{it}")).collect::<Vec<_>>().join(" ");
             let at = |i: usize, j: usize| a[i..].iter().zip(&b[j..]).take_while(|(x, y)| x == y).count();
