@@ -228,20 +228,17 @@ impl Weighted {
         words.iter().map(|word| u64::from(self.weights.get(*word as usize).copied().unwrap_or(self.unknown))).sum()
     }
 
-    /// Where the passage of `theirs`, twice as long as `ours`, begins that has the heaviest words of `ours`; the first of
-    /// several.
+    /// Where the passage of `theirs`, twice as long as `ours`, begins that has the heaviest words of `ours`, each counted as
+    /// often as `ours` has it at most; the first of several.
     fn best_passage(&self, ours: &[u32], theirs: &[u32]) -> usize {
         let width = MUCH_LONGER * ours.len();
-        let mut sorted = ours.to_vec();
-        sorted.sort_unstable();
-        let gain = |word: &u32| match sorted.binary_search(word) {
-            Ok(_) => u64::from(self.weights[*word as usize]),
-            Err(_) => 0,
-        };
-        let mut sum: u64 = theirs[..width].iter().map(gain).sum();
+        let mut wanted = Wanted::new(ours);
+        let gain = |counts: bool, word: u32| if counts { u64::from(self.weights[word as usize]) } else { 0 };
+        let mut sum: u64 = theirs[..width].iter().map(|word| gain(wanted.add(*word), *word)).sum();
         let mut best = (sum, 0);
         for (start, (first, last)) in (1..).zip(theirs.iter().zip(&theirs[width..])) {
-            sum = sum + gain(last) - gain(first);
+            sum -= gain(wanted.remove(*first), *first);
+            sum += gain(wanted.add(*last), *last);
             if best.0 < sum {
                 best = (sum, start);
             }
@@ -342,6 +339,38 @@ fn without(words: &[u32], [n_first, n_last]: [usize; 2]) -> (&[u32], &[u32], &[u
     let (begin, rest) = words.split_at(n_first);
     let (middle, end) = rest.split_at(rest.len() - n_last);
     (begin, middle, end)
+}
+
+/// Words that are looked for in a passage.
+struct Wanted {
+    words: Vec<u32>,
+    /// For each word how many are looked for, and how many the passage has.
+    counts: Vec<(u32, u32)>,
+}
+
+impl Wanted {
+    fn new(words: &[u32]) -> Self {
+        let mut sorted = words.to_vec();
+        sorted.sort_unstable();
+        let runs = || sorted.chunk_by(|x, y| x == y);
+        Self { words: runs().map(|run| run[0]).collect(), counts: runs().map(|run| (index(run.len()), 0)).collect() }
+    }
+
+    /// Takes a word into the passage; whether it counts there.
+    fn add(&mut self, word: u32) -> bool {
+        let Ok(at) = self.words.binary_search(&word) else { return false };
+        let (n_wanted, n) = &mut self.counts[at];
+        *n += 1;
+        *n <= *n_wanted
+    }
+
+    /// Takes a word out of the passage; whether it counted there.
+    fn remove(&mut self, word: u32) -> bool {
+        let Ok(at) = self.words.binary_search(&word) else { return false };
+        let (n_wanted, n) = &mut self.counts[at];
+        *n -= 1;
+        *n < *n_wanted
+    }
 }
 
 /// A heaviest common subsequence: of equally heavy ones one that ends first in the second text, and of these one that begins
@@ -528,6 +557,19 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_a_question_again_and_again_is_no_passage() {
+        let filler = "filler text of a document ".repeat(20);
+        let question = "how many people live in paris";
+        let document = format!("{question} {filler} {}", "paris ".repeat(14));
+        let found = weighted(&[question, &document]).compare(0, 1, Extent::Passage, 0.0);
+        assert_eq!(found.shared, Shared::Run { a: 0, b: 0, n_words: 6 });
+        // All of it, but for the word more that each is said to have.
+        let texts = weighted(&[question, &document]);
+        let weight = texts.weight(texts.texts.of(0));
+        assert_eq!(found.score, texts.ratio(weight, weight, weight));
+    }
+
+    #[test]
     fn long_texts_of_few_words_are_compared_by_all_pairs_of_places() {
         let texts = weighted(&[&"a b ".repeat(100), &"b c ".repeat(100)]);
         let (ours, theirs) = (texts.texts.of(0), texts.texts.of(1));
@@ -605,6 +647,29 @@ mod tests {
             let matches = Matches::of(ours, theirs);
             prop_assert_eq!(texts.heaviest_by_matches(ours, theirs.len(), &matches), expected);
             prop_assert_eq!(texts.heaviest_by_table(ours, theirs), expected);
+        }
+
+        #[test]
+        fn the_best_passage_has_the_heaviest_words_as_often_as_asked(
+            a in prop::collection::vec(0_u8..4, 1..6),
+            b in prop::collection::vec(0_u8..8, 13..40),
+        ) {
+            let text = |words: &[u8]| words.iter().map(|it| format!("w{it}")).collect::<Vec<_>>().join(" ");
+            let texts = weighted(&[&text(&a), &text(&b)]);
+            let (ours, theirs) = (texts.texts.of(0), texts.texts.of(1));
+            let gain = |passage: &[u32]| {
+                let mut left = passage.to_vec();
+                let mut gain = 0;
+                for word in ours {
+                    if let Some(at) = left.iter().position(|it| it == word) {
+                        gain += texts.weights[left.swap_remove(at) as usize];
+                    }
+                }
+                gain
+            };
+            let gains: Vec<u32> = theirs.windows(MUCH_LONGER * ours.len()).map(gain).collect();
+            let best = gains.iter().max().unwrap();
+            prop_assert_eq!(Some(texts.best_passage(ours, theirs)), gains.iter().position(|it| it == best));
         }
     }
 
