@@ -2,6 +2,8 @@
 
 use ndarray::{Array2, ArrayView2, s};
 
+use super::count;
+
 /// Steps of the iteration, each with the square of the moments. A basis that has not settled costs a little time, never
 /// a pair.
 const N_STEPS: usize = 2;
@@ -10,16 +12,22 @@ const N_STEPS: usize = 2;
 /// where rows span less, the longest first.
 ///
 /// Orthogonal iteration on the second moments, without a mean taken off (Golub and Van Loan, Matrix Computations, 4th
-/// ed., section 8.2.4). Time O(rows dim^2 + dim^3).
+/// ed., section 8.2.4). Time: [`n_products`].
 pub(super) fn longest(rows: ArrayView2<'_, f32>, n: usize) -> Array2<f64> {
     let rows = rows.mapv(f64::from);
     let moments = rows.t().dot(&rows);
-    let squared = moments.dot(&moments);
     let mut basis = random(rows.ncols(), n.min(rows.ncols()));
     for _ in 0..N_STEPS {
-        basis = orthogonal(squared.dot(&basis));
+        // With the square of the moments, which would take longer to make.
+        basis = orthogonal(moments.dot(&moments.dot(&basis)));
     }
     basis
+}
+
+/// Products of two numbers that [`longest`] computes for so many rows and directions, but for the few that make directions
+/// orthogonal.
+pub(super) fn n_products(n_rows: usize, dim: usize, n: usize) -> f64 {
+    count(dim) * count(dim) * count(n_rows + 2 * N_STEPS * n.min(dim))
 }
 
 /// The first `n` directions of `basis`, turned among themselves at random: the span is the same, and no column is much

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tamis_core::NoProgress;
 
 use super::basis::{longest, turned};
-use super::plan::choose;
+use super::plan::{Offered, choose, offered};
 use super::space::{REST, Space};
 use super::{Instructions, Rounded, Screen, Want};
 use crate::join::join;
@@ -139,20 +139,61 @@ fn a_screen_of_rows_along_few_directions_leaves_few_pairs() {
 /// More rows than a tile has columns, and than a sample takes.
 #[test]
 fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
+    let any = Offered { all: true, projections: true };
     for kind in [Kind::Isotropic, Kind::Clustered, Kind::Duplicated, Kind::LowRank, Kind::Identical] {
         let rows = rows(kind, 2100, 40, 11);
         let options = JoinOptions { min_cosine: 0.95, max_pairs: 3000, block_rows: 256 };
         let expected = join(None, rows.view(), None, None, &options, &NoProgress);
-        let screen = choose(None, rows.view(), Want::Cosine(0.95)).and_then(Rounded::screen);
+        let screen = choose(None, rows.view(), Want::Cosine(0.95), any).and_then(Rounded::screen);
         assert!(!matches!(kind, Kind::Identical) || screen.is_none());
         let found = join(None, rows.view(), None, screen.as_ref(), &options, &NoProgress);
         assert_eq!((found.n_found, found.pairs), (expected.n_found, expected.pairs), "{kind:?}");
         let expected = nearest_of_all(rows.view(), 5, None, &NoProgress);
-        let screen = choose(None, rows.view(), Want::Neighbors(5)).and_then(Rounded::screen);
+        let screen = choose(None, rows.view(), Want::Neighbors(5), any).and_then(Rounded::screen);
         assert_eq!(nearest_of_all(rows.view(), 5, screen.as_ref(), &NoProgress), expected, "{kind:?}");
     }
     let rows = rows(Kind::Isotropic, 100, 40, 11);
-    assert!(choose(None, rows.view(), Want::Cosine(-1.0)).is_none());
+    assert!(choose(None, rows.view(), Want::Cosine(-1.0), any).is_none());
+}
+
+#[test]
+fn screens_are_offered_where_they_take_a_small_part_of_the_search_to_be_found() {
+    let cosine = |n: usize, dim: usize| {
+        let Offered { all, projections } = offered(n, n, dim, Want::Cosine(0.9));
+        (all, projections)
+    };
+    // Of few rows the sample would be most of the work, and directions take time with the square of their numbers.
+    assert_eq!(
+        (cosine(7_000, 384), cosine(8_000, 384), cosine(12_000, 384)),
+        ((false, false), (true, false), (true, true))
+    );
+    assert_eq!(
+        (cosine(4_000, 1024), cosine(7_300, 1024), cosine(15_000, 1024)),
+        ((false, false), (true, false), (true, true))
+    );
+    assert_eq!(
+        (cosine(4_000, 3072), cosine(20_000, 3072), cosine(30_000, 3072)),
+        ((false, false), (true, false), (true, true))
+    );
+    // Rows of more than 8,192 numbers have no screen of all columns.
+    assert_eq!(
+        (cosine(2_500, 8193), cosine(20_000, 8193), cosine(60_000, 8193)),
+        ((false, false), (false, false), (false, true))
+    );
+    assert_eq!((cosine(20_000, 8192), cosine(60_000, 8192)), ((true, false), (true, true)));
+    // The floors of some queries are looked for in all of the base.
+    let nearest = |n_queries| offered(n_queries, 100_000, 384, Want::Neighbors(10)).all;
+    assert_eq!((nearest(64), nearest(1_000), nearest(2_000)), (false, false, true));
+}
+
+#[test]
+fn directions_of_many_numbers_are_those_in_which_rows_are_longest() {
+    let rows = rows(Kind::LowRank, 50, 300, 3);
+    let basis = longest(rows.view(), 4);
+    // Rows in a plane span two directions, and are no longer than their products with these.
+    assert_eq!(basis.dim(), (300, 2));
+    let projected = rows.mapv(f64::from).dot(&basis);
+    assert!(projected.rows().into_iter().all(|row| (row.dot(&row) - 1.0).abs() < 1e-5));
 }
 
 #[test]
