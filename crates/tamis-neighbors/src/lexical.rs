@@ -20,6 +20,6 @@ mod windows;
 pub use join::{SetJoin, SetMeasure, SetPair, SetPairs};
 pub use sets::TokenSets;
 pub use shingle::Shingle;
-pub(crate) use shingle::{hash, hash_of_run};
+pub(crate) use shingle::{hash, hash_of_run, of_numbers};
 pub use sketch::{Bands, Sketches};
 pub use windows::windows;

@@ -46,18 +46,17 @@ mod common_run;
 
 mod equal;
 
+mod distinct;
+
 mod hamming;
 
 mod lexical;
-
-mod best;
 
 pub mod verify;
 
 #[cfg(test)]
 mod testing;
 
-pub use best::nearest_in;
 pub use cells::CellsUsed;
 pub use common_run::{CommonRun, Words};
 pub use dot::{canonical_dot, proposal_margin};
@@ -65,5 +64,5 @@ pub use equal::Equals;
 pub use groups::{Family, MAX_SWEPT, Star, families, stars};
 pub use hamming::{HammingJoin, HashPair, HashPairs};
 pub use join::{JoinOptions, RowPair, RowPairs, cross_join, cross_join_of_copies, self_join, self_join_of_copies};
-pub use knn::{Neighbors, knn};
+pub use knn::{Neighbors, knn, nearest_in};
 pub use lexical::{Bands, SetJoin, SetMeasure, SetPair, SetPairs, Shingle, Sketches, TokenSets, windows};

@@ -6,7 +6,8 @@ use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use tamis_core::NoProgress;
 use tamis_neighbors::{
-    JoinOptions, RowPair, canonical_dot, cross_join, cross_join_of_copies, knn, self_join, self_join_of_copies,
+    JoinOptions, Neighbors, RowPair, canonical_dot, cross_join, cross_join_of_copies, knn, nearest_in, self_join,
+    self_join_of_copies,
 };
 
 /// Unit rows around a few centers, so that cosines near any threshold occur; some rows are exact copies.
@@ -113,16 +114,48 @@ proptest! {
     #[test]
     fn neighbors_are_brute_force(rows in rows(150), k in 0_usize..12, threads in 1_usize..4) {
         let found = in_pool(threads, || knn(rows.view(), k, &NoProgress));
-        let k = k.min(rows.nrows().saturating_sub(1));
-        prop_assert_eq!(found.ids.dim(), (rows.nrows(), k));
-        for i in 0..rows.nrows() {
-            let mut all: Vec<(f32, u32)> =
-                (0..rows.nrows()).filter(|j| *j != i).map(|j| (dot(&rows, i, &rows, j), id(j))).collect();
-            all.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
-            let ours: Vec<(f32, u32)> = found.cosine.row(i).iter().copied().zip(found.ids.row(i).iter().copied()).collect();
-            prop_assert_eq!(&ours[..], &all[..k]);
+        prop_assert_eq!(found, nearest(&rows, &rows, k, true));
+    }
+
+    #[test]
+    fn nearest_rows_of_a_base_are_brute_force(queries in rows(40), base in rows(150), k in 0_usize..12) {
+        prop_assert_eq!(nearest_in(queries.view(), base.view(), k, &NoProgress), nearest(&queries, &base, k, false));
+    }
+
+    /// Few different rows, each many times, some of them almost alike, and some orthogonal to many others.
+    #[test]
+    fn neighbors_of_many_equal_rows_are_brute_force(
+        few in rows(6), of in prop::collection::vec(any::<prop::sample::Index>(), 0..60), k in 0_usize..30,
+    ) {
+        let mut few = few;
+        for i in 0..few.nrows().min(3) {
+            // The next number above, which changes a cosine by less than a proposal may be off.
+            let mut alike = few.row(i).to_owned();
+            alike[i] = alike[i].next_up();
+            few.push_row(alike.view()).unwrap();
+            let axis = ndarray::Array1::from_shape_fn(24, |j| f32::from(u8::from(i == j)));
+            few.push_row(axis.view()).unwrap();
+        }
+        let places = if few.is_empty() { Vec::new() } else { of.iter().map(|at| at.index(few.nrows())).collect() };
+        let all = few.select(Axis(0), &places);
+        prop_assert_eq!(knn(all.view(), k, &NoProgress), nearest(&all, &all, k, true));
+        prop_assert_eq!(nearest_in(few.view(), all.view(), k, &NoProgress), nearest(&few, &all, k, false));
+    }
+}
+
+/// The `k` nearest rows of `base` to each query by all cosines; not the row of the same number where they are the same rows.
+fn nearest(queries: &Array2<f32>, base: &Array2<f32>, k: usize, is_same: bool) -> Neighbors {
+    let k = k.min(base.nrows().saturating_sub(usize::from(is_same)));
+    let (mut ids, mut cosine) = (Array2::zeros((queries.nrows(), k)), Array2::zeros((queries.nrows(), k)));
+    for i in 0..queries.nrows() {
+        let others = (0..base.nrows()).filter(|j| !is_same || *j != i);
+        let mut all: Vec<(f32, u32)> = others.map(|j| (dot(queries, i, base, j), id(j))).collect();
+        all.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+        for (j, (similarity, row)) in all.into_iter().take(k).enumerate() {
+            (ids[[i, j]], cosine[[i, j]]) = (row, similarity);
         }
     }
+    Neighbors { ids, cosine }
 }
 
 #[test]
@@ -131,6 +164,10 @@ fn all_other_rows_are_neighbors_where_there_are_no_more() {
     for k in [2, 3, usize::MAX] {
         assert_eq!(knn(rows.view(), k, &NoProgress).ids, ndarray::array![[2, 1], [2, 0], [1, 0]], "{k}");
     }
+    assert_eq!(
+        nearest_in(rows.view(), rows.view(), 9, &NoProgress).ids,
+        ndarray::array![[0, 2, 1], [1, 2, 0], [2, 1, 0]]
+    );
     assert_eq!(knn(rows.slice(ndarray::s![..1, ..]), 5, &NoProgress).ids.dim(), (1, 0));
     assert_eq!(knn(rows.slice(ndarray::s![..0, ..]), 5, &NoProgress).ids.dim(), (0, 0));
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::shingle::of_set;
+use super::shingle::of_numbers;
 use crate::buckets::Buckets;
 use crate::equal::Equals;
 use crate::join::index;
@@ -119,7 +119,7 @@ struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn of(hashes: &'a [u64]) -> Self {
-        Self { mixed: of_set(hashes), hashes }
+        Self { mixed: of_numbers(hashes.iter().copied()), hashes }
     }
 }
 

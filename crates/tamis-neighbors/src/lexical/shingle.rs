@@ -105,9 +105,9 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold))
 }
 
-/// One number for a set of hashes in one order.
-pub(super) fn of_set(hashes: &[u64]) -> u64 {
-    hashes.iter().fold(0, |hash: u64, it| (hash ^ it).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+/// One number for numbers in one order.
+pub(crate) fn of_numbers(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, |hash: u64, it| (hash ^ it).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
 }
 
 /// The finalizer of splitmix64 (Steele et al. 2014).

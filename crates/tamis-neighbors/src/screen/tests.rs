@@ -9,9 +9,9 @@ use super::plan::{Offered, choose, offered};
 use super::space::{REST, Space};
 use super::{Instructions, Rounded, Screen, Want};
 use crate::join::join;
-use crate::knn::nearest_of_all;
+use crate::knn::nearest;
 use crate::testing::{Kind, kinds, rows};
-use crate::{JoinOptions, canonical_dot, knn, self_join};
+use crate::{JoinOptions, canonical_dot, knn, nearest_in, self_join};
 
 /// Screens with all columns and with few, with the best instructions and with any.
 fn screens(queries: Option<&Array2<f32>>, base: &Array2<f32>) -> Vec<Screen> {
@@ -67,10 +67,17 @@ proptest! {
     fn a_screen_never_changes_neighbors(
         kind in kinds(), n in 1_usize..260, dim in prop::sample::select(vec![1_usize, 2, 3, 7, 33, 64]), seed: u64, k in 0_usize..12,
     ) {
-        let rows = rows(kind, n, dim, seed);
-        let expected = knn(rows.view(), k, &NoProgress);
-        for screen in screens(None, &rows) {
-            prop_assert_eq!(&nearest_of_all(rows.view(), k, Some(&screen), &NoProgress), &expected);
+        let (base, queries) = (rows(kind, n, dim, seed), rows(kind, n / 2, dim, seed / 3));
+        let k = k.min(n - 1);
+        let expected = knn(base.view(), k, &NoProgress);
+        prop_assert_eq!(&nearest(None, base.view(), k, None, &NoProgress), &expected);
+        for screen in screens(None, &base) {
+            prop_assert_eq!(&nearest(None, base.view(), k, Some(&screen), &NoProgress), &expected);
+        }
+        let expected = nearest_in(queries.view(), base.view(), k, &NoProgress);
+        prop_assert_eq!(&nearest(Some(queries.view()), base.view(), k, None, &NoProgress), &expected);
+        for screen in screens(Some(&queries), &base) {
+            prop_assert_eq!(&nearest(Some(queries.view()), base.view(), k, Some(&screen), &NoProgress), &expected);
         }
     }
 
@@ -148,9 +155,9 @@ fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
         assert!(!matches!(kind, Kind::Identical) || screen.is_none());
         let found = join(None, rows.view(), None, screen.as_ref(), &options, &NoProgress);
         assert_eq!((found.n_found, found.pairs), (expected.n_found, expected.pairs), "{kind:?}");
-        let expected = nearest_of_all(rows.view(), 5, None, &NoProgress);
+        let expected = nearest(None, rows.view(), 5, None, &NoProgress);
         let screen = choose(None, rows.view(), Want::Neighbors(5), any).and_then(Rounded::screen);
-        assert_eq!(nearest_of_all(rows.view(), 5, screen.as_ref(), &NoProgress), expected, "{kind:?}");
+        assert_eq!(nearest(None, rows.view(), 5, screen.as_ref(), &NoProgress), expected, "{kind:?}");
     }
     let rows = rows(Kind::Isotropic, 100, 40, 11);
     assert!(choose(None, rows.view(), Want::Cosine(-1.0), any).is_none());
