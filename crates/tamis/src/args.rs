@@ -279,7 +279,7 @@ pub(crate) struct PairsArgs {
 impl PairsArgs {
     /// What of a text is compared.
     pub(crate) fn shingle(&self) -> Shingle {
-        self.shingle.unwrap_or(Shingle::Words(3))
+        self.shingle.unwrap_or_default()
     }
 
     /// Share of pairs that is found, expected.

@@ -1,6 +1,7 @@
 //! What leaks cost: which samples are clean, how large the share of the others is, and what they do to a metric.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::num::NonZero;
 
 use serde_json::{Value as Json, json};
 use tamis_checks::{Difference, difference};
@@ -99,12 +100,12 @@ impl Impact {
     ///
     /// # Errors
     /// When a text cannot be read back.
-    pub fn sharing_runs(&self, report: &Report<'_>, n: usize) -> Result<BTreeSet<SampleId>, ContentError> {
+    pub fn sharing_runs(&self, report: &Report<'_>, n: NonZero<usize>) -> Result<BTreeSet<SampleId>, ContentError> {
         let Contents::Texts(texts) = report.contents else { return Ok(BTreeSet::new()) };
         let runs = |id: SampleId| -> Result<Vec<u64>, ContentError> {
             let text = texts.text(id, usize::MAX)?;
             // A shorter text is no run of n words.
-            let is_long = n <= text.split_whitespace().count();
+            let is_long = n.get() <= text.split_whitespace().count();
             Ok(if is_long { Shingle::Words(n).hashes(&text) } else { Vec::new() })
         };
         let of_queries: Vec<(SampleId, Vec<u64>)> =

@@ -1,19 +1,30 @@
 //! Texts as sets of hashes.
 
 use std::fmt;
+use std::num::NonZero;
 use std::str::FromStr;
 
 use tamis_core::text;
+
+/// Words of a shingle by default.
+const DEFAULT_WORDS: NonZero<usize> = NonZero::new(3).expect("because it is above 0");
 
 /// What of a text is compared. Parsed from `word:3`, `char:5` or `alnum:5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shingle {
     /// Runs of so many words. Words are what white space separates, in lower case.
-    Words(usize),
+    Words(NonZero<usize>),
     /// Runs of so many characters of the words, joined by one space.
-    Chars(usize),
+    Chars(NonZero<usize>),
     /// Runs of so many words, where everything but `a` to `z` and `0` to `9` separates words, in lower case.
-    Alnum(usize),
+    Alnum(NonZero<usize>),
+}
+
+impl Default for Shingle {
+    /// Runs of three words.
+    fn default() -> Self {
+        Self::Words(DEFAULT_WORDS)
+    }
 }
 
 impl Shingle {
@@ -22,9 +33,10 @@ impl Shingle {
     ///
     /// ```
     /// use tamis_neighbors::Shingle;
-    /// assert_eq!(Shingle::Words(3).hashes("a b c A  b\nc").len(), 3); // a b c, b c a, c a b
-    /// assert_eq!(Shingle::Words(3).hashes("a b").len(), 1);
-    /// assert!(Shingle::Words(3).hashes(" \n").is_empty());
+    /// let shingle: Shingle = "word:3".parse().unwrap();
+    /// assert_eq!(shingle.hashes("a b c A  b\nc").len(), 3); // a b c, b c a, c a b
+    /// assert_eq!(shingle.hashes("a b").len(), 1);
+    /// assert!(shingle.hashes(" \n").is_empty());
     /// ```
     #[must_use]
     pub fn hashes(self, text: &str) -> Vec<u64> {
@@ -43,7 +55,7 @@ impl Shingle {
     }
 
     /// Words or characters of one shingle.
-    fn n(self) -> usize {
+    fn n(self) -> NonZero<usize> {
         let (Self::Words(n) | Self::Chars(n) | Self::Alnum(n)) = self;
         n
     }
@@ -66,7 +78,7 @@ impl FromStr for Shingle {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no shingle, expected word:N, char:N or alnum:N with N from 1 to 100");
         let (kind, n) = text.split_once(':').ok_or_else(wrong)?;
-        let n = n.parse().ok().filter(|n| (1..=100).contains(n)).ok_or_else(wrong)?;
+        let n = n.parse().ok().filter(|n: &NonZero<usize>| n.get() <= 100).ok_or_else(wrong)?;
         match kind {
             "word" => Ok(Self::Words(n)),
             "char" => Ok(Self::Chars(n)),
@@ -76,21 +88,22 @@ impl FromStr for Shingle {
     }
 }
 
-fn of_words<'a>(words: impl Iterator<Item = &'a str>, n: usize) -> Vec<u64> {
+fn of_words<'a>(words: impl Iterator<Item = &'a str>, n: NonZero<usize>) -> Vec<u64> {
     hash_of_run(&words.map(|word| hash(word.as_bytes())).collect::<Vec<_>>(), n)
 }
 
 /// A hash of each run of `n` words, which are given by hashes; of all where there are fewer, and none where there is none.
-pub(crate) fn hash_of_run(words: &[u64], n: usize) -> Vec<u64> {
+pub(crate) fn hash_of_run(words: &[u64], n: NonZero<usize>) -> Vec<u64> {
     let run = |words: &[u64]| words.iter().fold(0_u64, |hash, word| mix(hash.rotate_left(23) ^ *word));
     match words.len() {
         0 => Vec::new(),
-        length if length < n => vec![run(words)],
-        _ => words.windows(n).map(run).collect(),
+        length if length < n.get() => vec![run(words)],
+        _ => words.windows(n.get()).map(run).collect(),
     }
 }
 
-fn of_chars(text: &str, n: usize) -> Vec<u64> {
+fn of_chars(text: &str, n: NonZero<usize>) -> Vec<u64> {
+    let n = n.get();
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     match starts.len() - 1 {
         0 => Vec::new(),
@@ -121,21 +134,35 @@ pub(super) fn mix(x: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn shingle(name: &str) -> Shingle {
+        name.parse().unwrap()
+    }
+
     #[test]
     fn words_are_separated_as_said() {
         let same = |shingle: Shingle, a: &str, b: &str| shingle.hashes(a) == shingle.hashes(b);
-        assert!(same(Shingle::Words(2), "The GPL\u{a0}3", "the gpl 3"));
-        assert!(!same(Shingle::Words(2), "the gpl, 3", "the gpl 3"));
-        assert!(same(Shingle::Alnum(2), "The GPL, 3.", "the-gpl 3"));
-        assert!(same(Shingle::Chars(3), "A  b", "a B"));
-        assert_eq!(Shingle::Chars(3).hashes("abcabc").len(), 3);
-        assert_eq!(Shingle::Chars(2).hashes("äöü").len(), 2);
-        assert_eq!(Shingle::Chars(9).hashes("abc").len(), 1);
+        assert!(same(shingle("word:2"), "The GPL\u{a0}3", "the gpl 3"));
+        assert!(!same(shingle("word:2"), "the gpl, 3", "the gpl 3"));
+        assert!(same(shingle("alnum:2"), "The GPL, 3.", "the-gpl 3"));
+        assert!(same(shingle("char:3"), "A  b", "a B"));
+        assert_eq!(shingle("char:3").hashes("abcabc").len(), 3);
+        assert_eq!(shingle("char:2").hashes("äöü").len(), 2);
+        assert_eq!(shingle("char:9").hashes("abc").len(), 1);
     }
 
     #[test]
     fn the_order_of_words_counts() {
-        assert_ne!(Shingle::Words(2).hashes("a b"), Shingle::Words(2).hashes("b a"));
+        assert_ne!(shingle("word:2").hashes("a b"), shingle("word:2").hashes("b a"));
+    }
+
+    /// A run of nothing cannot be written, so that no text can be taken apart into such runs.
+    #[test]
+    fn a_shingle_has_a_word_or_a_character() {
+        let least = NonZero::<usize>::MIN;
+        for (shingle, n) in [(Shingle::Words(least), 2), (Shingle::Chars(least), 4), (Shingle::Alnum(least), 2)] {
+            assert_eq!((shingle.hashes("ab c").len(), shingle.hashes("").len()), (n, 0), "{shingle}");
+        }
+        assert_eq!((Shingle::default(), NonZero::new(0_usize)), (shingle("word:3"), None));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 
 use rayon::prelude::*;
 use tamis_core::{Shared, Verified, text};
@@ -102,7 +103,7 @@ impl WordTexts {
 
     /// Hashes of the runs of `n` words of a text, ascending, each once; a shorter text is one run, an empty one has none.
     #[must_use]
-    pub fn shingles(&self, text: usize, n: usize) -> Vec<u64> {
+    pub fn shingles(&self, text: usize, n: NonZero<usize>) -> Vec<u64> {
         let words: Vec<u64> = self.of(text).iter().map(|word| u64::from(*word)).collect();
         let mut hashes = hash_of_run(&words, n);
         hashes.sort_unstable();

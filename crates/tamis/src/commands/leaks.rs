@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -164,7 +165,8 @@ impl Extra {
         if let Contents::Images(_) = report.contents {
             bail!(Usage("--ngram counts words, and the samples are images".to_owned()));
         }
-        let found = impact.sharing_runs(report, n as usize)?.len();
+        let n_words = NonZero::new(n as usize).expect("because --ngram is 1 at least");
+        let found = impact.sharing_runs(report, n_words)?.len();
         said.push(format!("{found} of {} samples share a run of {n} words", impact.queries.len()));
         Ok(Some((n as usize, found)))
     }

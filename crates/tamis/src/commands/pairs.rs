@@ -141,7 +141,7 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         return Err(Usage("--vectors stands in the place of files to read".to_owned()));
     }
     if let (Some(n_words), Shingle::Words(n) | Shingle::Alnum(n)) = (args.window, args.shingle())
-        && (n_words as usize) < n
+        && (n_words as usize) < n.get()
     {
         return Err(Usage(format!("--window is {n_words}, expected at least {n} words for {}", args.shingle())));
     }

@@ -1,5 +1,7 @@
 //! Texts that are copies of others: common words and vectors propose, the order of words decides.
 
+use std::num::NonZero;
+
 use tamis_core::{
     Column, ContentError, Dataset, IdentityGroups, Modality, Overlap, PairKind, Progress, SampleId, SplitRole,
     TextSource, Verified,
@@ -11,7 +13,7 @@ use super::{CopyRule, Proposal, Proposed};
 
 /// Words of a run that is looked for in two texts. Two of three runs of two words are left when a fifth of all words were
 /// edited, and they are rare enough for the join's filters.
-const RUN_WORDS: usize = 2;
+const RUN_WORDS: NonZero<usize> = NonZero::new(2).expect("because it is above 0");
 
 /// Smallest share of such runs that proposes a pair: half of what is left when a fifth of the words were edited.
 const MIN_JACCARD: f64 = 0.3;
