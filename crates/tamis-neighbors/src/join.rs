@@ -58,7 +58,7 @@ pub struct RowPairs {
 /// Finds all pairs of different rows of `rows` with a cosine of at least `min_cosine`.
 ///
 /// `rows` has shape `(n, dim)` and unit rows in standard layout. Time O(n^2 dim / 2) at most, and less where a screen leaves
-/// out pairs; memory O(pairs + threads x tile) and, with a screen, up to two bytes for each number of `rows`, nine on
+/// out pairs; memory O(pairs + threads x tile) and, with a screen, up to two bytes for each number of `rows`, five on
 /// machines without VNNI. While a round runs, each of its blocks may hold up to twice the cap.
 /// Tells `task` of every row that is done.
 ///

@@ -105,8 +105,8 @@ impl SetJoin {
     /// Finds all pairs of different texts. Texts without tokens have none.
     ///
     /// Time grows with the pairs of sets that share a rare token; the worst case is quadratic. Memory: about 16 bytes for
-    /// each text and thread, 8 for each token of a prefix, the pairs, and for each thread as many again as there is room
-    /// for. Tells `task` of every text that is done.
+    /// each text and thread, 8 for each token of a prefix, 8 for each different token (16 at first), the pairs, and for each
+    /// thread as many again as there is room for. Tells `task` of every text that is done.
     ///
     /// # Panics
     /// When the minimum is not above 0 and at most 1.

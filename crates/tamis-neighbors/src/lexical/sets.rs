@@ -10,7 +10,7 @@ use crate::join::index;
 /// The sets of some texts, or of parts of texts.
 ///
 /// A token is a number, the smaller the fewer sets have it. Tokens that can match nothing are only counted, and of equal
-/// sets the tokens are kept once. Memory: 4 bytes for each token that is kept, 12 for each set, and 24 for each token while
+/// sets the tokens are kept once. Memory: 4 bytes for each token that is kept, 16 for each set, and 24 for each token while
 /// the sets are made.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSets {

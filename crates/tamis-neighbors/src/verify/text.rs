@@ -56,7 +56,8 @@ pub enum Extent {
 
 /// The words of some texts.
 ///
-/// Memory: 4 bytes for each word of the texts, and some 50 for each different one while texts are added.
+/// Memory: 4 bytes for each word of the texts, 8 for each text, and 19 to 39 for each different word, by how full the table of
+/// their numbers is; 58 while that grows.
 #[derive(Clone, Debug, Default)]
 pub struct WordTexts {
     words: Vec<u32>,
@@ -151,6 +152,9 @@ fn words_of(text: &str) -> Vec<u64> {
 }
 
 /// Texts that can be compared.
+///
+/// Memory: that of the texts, with the table of their words, which those of other texts are looked up in; 4 bytes more for
+/// each different word, and 16 while they are weighed.
 #[derive(Clone, Debug)]
 pub struct Weighted {
     texts: WordTexts,
