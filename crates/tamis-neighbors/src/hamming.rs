@@ -59,7 +59,7 @@ impl HammingJoin {
     ///
     /// Time: for each different hash, the look-ups of a part with up to `radius / (4 W)` bits changed (137 for a radius of 8 to
     /// 11 of 64 bits, 17 for one of 16 to 31 of 256) in `4 W` parts, and comparisons with what they give; where these are more
-    /// than the hashes, comparisons with all of them. Memory: 4 + 16 W bytes a hash, half a megabyte for each part, the pairs,
+    /// than the hashes, comparisons with all of them. Memory: 12 + 24 W bytes a hash, half a megabyte for each part, the pairs,
     /// and for each thread as many again as there is room for.
     #[must_use]
     pub fn self_join<const W: usize>(&self, hashes: &[Option<[u64; W]>], task: &dyn Task) -> HashPairs {
