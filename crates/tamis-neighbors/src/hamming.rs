@@ -5,8 +5,6 @@
 //! bits changed, and only hashes that are found so are compared. Where that would look up more than there is, all are
 //! compared.
 
-use std::hash::Hash;
-
 use rayon::prelude::*;
 use tamis_core::Task;
 
@@ -137,7 +135,7 @@ impl HammingJoin {
     /// Groups equal items, and joins the first ones: `finder` takes them and gives what calls its second argument with the
     /// place and the distance of each that is in a pair with the one at the place of the first argument. A pair is given from
     /// one of its sides.
-    fn join_firsts<T: Copy + Hash + Eq, F>(
+    fn join_firsts<T: Copy + Ord, F>(
         &self,
         items: &[Option<T>],
         task: &dyn Task,

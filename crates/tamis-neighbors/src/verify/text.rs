@@ -24,13 +24,14 @@ use crate::common_run::longest;
 use crate::join::index;
 use crate::lexical::{hash, hash_of_run};
 
-/// Words of a text that are compared; the rest of a longer one is not. Chosen so that comparing two of the longest takes
-/// 0.6 seconds at most, measured on texts of few different words.
+/// Words of a text that are looked for in another one; the rest of a longer one is not. Where they are looked for in the
+/// passages of a text, all of that is searched. Chosen so that comparing two of the longest takes 0.6 seconds at most,
+/// measured on texts of few different words.
 const MAX_WORDS: usize = 20_000;
 
 /// Bits of a place in a text.
-const PLACE_BITS: u32 = 15;
-const _: () = assert!(MAX_WORDS <= 1 << PLACE_BITS, "a place has too few bits");
+const PLACE_BITS: u32 = 16;
+const _: () = assert!(MUCH_LONGER * MAX_WORDS <= 1 << PLACE_BITS, "a place has too few bits");
 
 /// How many cells of a table of all pairs of places are filled in the time that a pair of equal words takes in a tree. By
 /// measurement; the choice changes the time only.
@@ -64,7 +65,6 @@ pub struct WordTexts {
     /// Where the words of each text end.
     ends: Vec<usize>,
     numbers: HashMap<u64, u32>,
-    n_cut: usize,
 }
 
 impl WordTexts {
@@ -75,8 +75,7 @@ impl WordTexts {
     pub fn extend(&mut self, texts: &[impl AsRef<str> + Sync]) {
         let words: Vec<Vec<u64>> = texts.par_iter().map(|text| words_of(text.as_ref())).collect();
         for words in words {
-            self.n_cut += usize::from(MAX_WORDS < words.len());
-            for word in words.into_iter().take(MAX_WORDS) {
+            for word in words {
                 let next = index(self.numbers.len());
                 self.words.push(*self.numbers.entry(word).or_insert(next));
             }
@@ -94,12 +93,6 @@ impl WordTexts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
-    }
-
-    /// Texts that are too long to be compared as a whole.
-    #[must_use]
-    pub fn n_cut(&self) -> usize {
-        self.n_cut
     }
 
     /// Hashes of the runs of `n` words of a text, ascending, each once; a shorter text is one run, an empty one has none.
@@ -146,9 +139,9 @@ impl WordTexts {
     }
 }
 
-/// The hashes of the words of a text, one more than [`MAX_WORDS`] at most.
+/// The hashes of the words of a text.
 fn words_of(text: &str) -> Vec<u64> {
-    text::words(text).take(MAX_WORDS + 1).map(|it| hash(text[it].to_lowercase().as_bytes())).collect()
+    text::words(text).map(|it| hash(text[it].to_lowercase().as_bytes())).collect()
 }
 
 /// Texts that can be compared.
@@ -177,15 +170,18 @@ impl Weighted {
     /// Time O(r log m) for texts of n and m words with r pairs of equal words, but no more than O(n m). Words that both begin
     /// or end with take O(n) where all of the second text is compared.
     #[must_use]
-    pub fn compare(&self, a: usize, b: usize, extent: Extent, min: f32) -> Verified {
-        let (ours, theirs) = (self.texts.of(a), self.texts.of(b));
+    pub fn compare<'a>(&'a self, a: usize, b: usize, extent: Extent, min: f32) -> Verified {
+        let head = |words: &'a [u32]| &words[..words.len().min(MAX_WORDS)];
+        let (ours, theirs) = (head(self.texts.of(a)), self.texts.of(b));
         let mut place = 0;
-        let mut passage = theirs;
+        let mut passage = head(theirs);
+        let mut is_part = false;
         if extent == Extent::Passage && MUCH_LONGER * ours.len() < theirs.len() {
             place = self.best_passage(ours, theirs);
             passage = &theirs[place..(place + MUCH_LONGER * ours.len()).min(theirs.len())];
+            is_part = true;
         }
-        let score = self.score(ours, passage, passage.len() < theirs.len(), min);
+        let score = self.score(ours, passage, is_part, min);
         let nothing = Verified { score, shared: Shared::Nothing, overlap: None };
         if score < min {
             return nothing;
@@ -201,7 +197,7 @@ impl Weighted {
         let mut number = |word: u64| match self.texts.numbers.get(&word) {
             Some(number) => *number,
             None => {
-                let next = small(self.weights.len() + new.len());
+                let next = index(self.weights.len() + new.len());
                 *new.entry(word).or_insert(next)
             }
         };
@@ -596,10 +592,14 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_very_long_text_is_not_compared() {
-        let long = "word ".repeat(MAX_WORDS + 1);
-        let texts = weighted(&[&long, "word"]);
-        assert_eq!((texts.texts().n_cut(), texts.texts().of(0).len()), (1, MAX_WORDS));
+    fn a_question_late_in_a_very_long_text_is_found_and_the_rest_of_a_long_question_is_not_looked_for() {
+        let question = "what is the mass of the sun in kilograms";
+        let long = format!("{}{question}", "filler ".repeat(MAX_WORDS + 1));
+        let texts = weighted(&[question, &long]);
+        let found = texts.compare(0, 1, Extent::Passage, 0.5);
+        assert_eq!(found.shared, Shared::Run { a: 0, b: index(MAX_WORDS + 1), n_words: 9 });
+        // The words of the first that count are all alike, and those of the second are none of them.
+        assert_eq!(texts.compare(1, 0, Extent::Whole, 0.0).score, 0.0);
     }
 
     #[test]
