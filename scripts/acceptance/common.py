@@ -71,7 +71,7 @@ def npm_pack(downloads: Path, package: str, version: str, sha256: str) -> Path:
 def pip_download(downloads: Path, package: str, version: str, sha256: str) -> Path:
     """Fetches one Python package as a wheel, without its dependencies."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    return fetch(downloads, f"{package}-{version}-*.whl", [*command, f"{package}=={version}"], sha256)
+    return fetch(downloads, f"{package.replace('-', '_')}-{version}-*.whl", [*command, f"{package}=={version}"], sha256)
 
 
 def apt_download(downloads: Path, package: str, version: str, sha256: str) -> Path:
@@ -108,6 +108,7 @@ class Run:
     out: Path
     audit: dict | None = None
     findings: list = field(default_factory=list)
+    leaks: dict | None = None
 
     def check(self, check_id: str) -> dict:
         """The entry of one check in audit.json; empty where there is none."""
@@ -151,8 +152,19 @@ class Tamis:
 
     def audit(self, name: str, *args) -> Run:
         """Runs `tamis audit ARGS --out runs/<name>/out` and reads what it left."""
+        return self._recorded(name, "audit", *args)
+
+    def leaks(self, name: str, *args) -> Run:
+        """Runs `tamis leaks ARGS --out runs/<name>/out`, as `audit`; `leaks` has leaks.json."""
+        run = self._recorded(name, "leaks", *args)
+        leaks = run.out / "leaks.json"
+        if leaks.exists():
+            run.leaks = json.loads(leaks.read_text(encoding="utf-8"))
+        return run
+
+    def _recorded(self, name: str, command: str, *args) -> Run:
         out = self._fresh(name) / "out"
-        run = self._run(name, [self.binary, "audit", *args, "--out", out], out)
+        run = self._run(name, [self.binary, command, *args, "--out", out], out)
         audit, findings = out / "audit.json", out / "findings.jsonl"
         if audit.exists():
             run.audit = json.loads(audit.read_text(encoding="utf-8"))

@@ -190,6 +190,7 @@ class Acceptance:
         expect_facts(table, run, "spam")
         table.equal("labels", {"ham": 4150, "spam": 1896}, run.counts("labels"))
         table.equal("splits", {"train": 3250, "test": 2796}, run.counts("splits"))
+        self.across_folders(run)
         table.equal("label-error", "ran", run.check("label-error").get("outcome"))
         table.equal("label-error: population", 6046, run.check("label-error").get("population"))
         for name in ["samples.parquet", "pairs.parquet", "findings.parquet", "findings.jsonl", "report.html"]:
@@ -208,6 +209,58 @@ class Acceptance:
         table.info("mean body", mean)
         first = self.tamis.audit("spam-1000", self.text / "spam-1000.jsonl")
         table.info("the whole audit on 1,000 of the mails", cost(first))
+
+    def across_folders(self, run: Run):
+        """Mails of several folders whose bodies are equal in lower case with every run of white space one space.
+
+        `*-1` is train and `*-2` test, and no such group stands in two folders of one split, so each is a leak: its mails
+        of test are those of one finding, its mails of train are matches there, at level bytes or folded.
+        """
+        table, groups = self.table, self.counts["spam"]["across_folders"]
+        table.equal("groups of equal folded bodies in several folders", 4, len(groups))
+        found = []
+        for finding in run.findings_of("split-leak"):
+            of_test = [sample["key"] for sample in finding["samples"] if sample["split"] == "test"]
+            of_train = [it["key"] for it in finding["evidence"]["matches"] if it["rung"] in ["bytes", "folded"]]
+            found.append({*of_test, *of_train})
+        whole = sum(any(set(group) <= keys for keys in found) for group in groups)
+        table.equal("split-leak: of these, with all their mails in one finding", len(groups), whole)
+
+    def humaneval(self):
+        """A benchmark of programming tasks against a pool of other evaluations, and three tasks planted in a part of it."""
+        table, check = self.table, "benchmark-contamination"
+        table.heading("HumanEval against all prompts of a pool of evaluations, runs of words")
+        counts = json.loads((self.text / "humaneval.json").read_text())
+        benchmark = self.text / "HumanEval.jsonl"
+        table.info("distinct prompts", counts["whole"]["n_samples"])
+        for n in [8, 13]:
+            # Whatever shares a run has a containment above 0, and none is as small as this.
+            options = ["--kind", "containment", "--min", 1e-6, "--shingle", f"word:{n}"]
+            run = self.tamis.pairs("humaneval-pairs", benchmark, "--against", self.text / "prompts.jsonl", *options)
+            expected = counts["whole"][f"shared_{n}"]
+            found = {pair["a_key"] for pair in run.findings}
+            table.equal(f"tasks that share a run of {n} words with a prompt", expected, len(found))
+            for key, words in counts["whole"][f"runs_{n}"].items():
+                table.info(f"{key}: the first such run", words[0])
+        table.info("seconds, peak memory", cost(run))
+
+        counts = counts["some"]
+        table.heading(f"HumanEval against {counts['n_samples']} of the prompts, three tasks planted among them")
+        corpus = self.text / "prompts-some.jsonl"
+        run = self.tamis.leaks("humaneval", "--corpus", corpus, "--benchmark", benchmark, "--ngram", 13)
+        for level in ["bytes", "folded", "alphanumeric"]:
+            table.equal(f"{check}: groups_{level}", counts[f"equal_{level}"], run.fact(check, f"groups_{level}"))
+        shared = {"words": 13, "samples": counts["shared_13"]}
+        table.equal("tasks that share a run of 13 words", shared, (run.leaks or {}).get("shared_runs"))
+        expect_sound(table, run)
+        findings = {finding["samples"][0]["key"]: finding["evidence"]["matches"] for finding in run.findings_of(check)}
+        for task, rung in [("HumanEval/0", "bytes"), ("HumanEval/1", "folded"), ("HumanEval/2", "copy")]:
+            best = next(iter(findings.pop(task, [])), {})
+            table.equal(f"{task}: planted, rung", (f"planted-{rung}", rung), (best.get("key"), best.get("rung")))
+        copies = {task for task, matches in findings.items() if matches[0]["rung"] != "semantic"}
+        table.equal("other tasks that are called copies", set(), copies)
+        for task, matches in findings.items():
+            table.info(f"{task}: {matches[0]['rung']}", matches[0])
 
     def labels(self):
         """Label errors against 10 % flipped labels, next to cleanlab on the same vectors."""
@@ -396,14 +449,14 @@ def is_json(text: str) -> bool:
     return True
 
 
-RUNS = ["spdx", "pairs", "fortunes", "spam", "labels", "formats", "bad-input"]
+RUNS = ["spdx", "pairs", "fortunes", "spam", "labels", "humaneval", "formats", "bad-input"]
 
 
 def prepare(table: Table, data: Path):
     """Fetches and converts, then compares EXPECTED with what a count without tamis finds."""
-    done = subprocess.run([sys.executable, HERE / "text_sets.py", data], check=False)
-    if done.returncode != 0:
-        raise Unavailable("the sets could not be prepared")
+    for script in ["text_sets.py", "pool_sets.py"]:
+        if subprocess.run([sys.executable, HERE / script, data], check=False).returncode != 0:
+            raise Unavailable("the sets could not be prepared")
     counts = json.loads((data / "text" / "counts.json").read_text())
     table.heading("the data itself, counted without tamis")
     for name, facts in EXPECTED.items():

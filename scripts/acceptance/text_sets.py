@@ -68,6 +68,15 @@ def count(samples) -> dict:
     return facts
 
 
+def across_folders(samples) -> list:
+    """Ids of the samples of each group of equal folded texts that stands in several folders (`folder/file` is an id)."""
+    by_text = defaultdict(list)
+    for sample in samples:
+        if key := fold(sample["text"]):
+            by_text[key].append(sample["id"])
+    return sorted(sorted(ids) for ids in by_text.values() if len({it.split("/")[0] for it in ids}) > 1)
+
+
 # --- the sets --------------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +267,7 @@ def main(data: Path):
         counts[name] = count(samples)
         if name == "spam":
             counts[name]["mean_characters"] = sum(len(s["text"]) for s in samples) / len(samples)
+            counts[name]["across_folders"] = across_folders(samples)
             counts[name]["mean_words"] = sum(len(s["text"].split()) for s in samples) / len(samples)
             noisy, flipped = flip_labels(samples)
             write_jsonl(text / "spam-flipped.jsonl", noisy)

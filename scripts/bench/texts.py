@@ -66,29 +66,33 @@ MOST_BYTES = 3_600_000
 """Files of more are left out of the prompts: 42 of 660, among them a lexicon that is most of all rows."""
 
 
+def prompts(wheel: Path):
+    """Yields name, row and prompt of all rows of the pool, files by name; the prompt is empty where a row has none."""
+    with zipfile.ZipFile(wheel) as files:
+        for entry in sorted(files.infolist(), key=lambda it: it.filename):
+            if entry.filename.endswith(".jsonl") and entry.file_size <= MOST_BYTES:
+                for number, line in enumerate(files.read(entry).splitlines()):
+                    yield entry.filename.removeprefix(INSIDE), number, prompt(json.loads(line)) if line.strip() else ""
+
+
 def write_prompts(wheel: Path, n: int, out: Path):
     """Writes the first n distinct prompts of the pool, files by name, as {"text"}; returns how many there are in all.
 
     The prompt of a row is its `input`: a string, or the messages of the user, or all messages where the user has none,
     with line breaks between them and without white space around them. Rows without any are left out.
     """
-    seen, n_rows, n_files = {}, 0, 0
-    with zipfile.ZipFile(wheel) as files:
-        for entry in sorted(files.infolist(), key=lambda it: it.filename):
-            if not entry.filename.endswith(".jsonl") or MOST_BYTES < entry.file_size:
-                continue
-            n_files += 1
-            for line in files.read(entry).splitlines():
-                text = prompt(json.loads(line)) if line.strip() else ""
-                n_rows += bool(text)
-                if text:
-                    seen.setdefault(text)
+    seen, n_rows, names = {}, 0, set()
+    for name, _, text in prompts(wheel):
+        names.add(name)
+        n_rows += bool(text)
+        if text:
+            seen.setdefault(text)
     partial = out.with_suffix(".partial")
     with partial.open("w", encoding="utf-8", newline="\n") as file:
         for text in list(seen)[:n]:
             file.write(json.dumps({"text": text}) + "\n")
     partial.rename(out)
-    return {"files": n_files, "prompts": n_rows, "distinct": len(seen)}
+    return {"files": len(names), "prompts": n_rows, "distinct": len(seen)}
 
 
 def prompt(row):
