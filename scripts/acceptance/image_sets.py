@@ -35,6 +35,9 @@ FASHION_VERSION = "0.0~git20200523.55506a9-1"
 FASHION = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
 IDX_FILES = {"train": "train-{}", "test": "t10k-{}"}
 
+LEAST = 0.97
+"""The score from which on tamis calls a larger picture a copy."""
+
 FLIP_SEED = 0
 FLIP_RATE = 0.1
 CHANGE_SEED = 0
@@ -161,6 +164,89 @@ def resume(data: Path, quick: int) -> dict:
     return {"resume": emoji_counts(folder) | facts}
 
 
+# --- emoji that are drawn again --------------------------------------------------------------------------------------
+
+TONE = re.compile("-1f3f[b-f]")
+SIGN = re.compile("-200d-(2640|2642)|-fe0f")
+MAN_OR_WOMAN = re.compile("1f46[89]")
+
+
+def motif(path: Path) -> str:
+    """What a file of emoji shows but for skin tone and gender: other drawings of one motif are no strangers."""
+    return MAN_OR_WOMAN.sub("1f9d1", SIGN.sub("", TONE.sub("", path.stem)))
+
+
+def kinds(paths) -> dict:
+    """For each picture the first name of its kind: those of one motif, and those that are the same picture, turned too.
+
+    Left and right hands are each other's mirror image, and a thumb that points down is one that points up.
+    """
+    # From the benchmark, which has its emoji from here.
+    sys.path.append(str(Path(__file__).parents[1] / "bench"))
+    from copies import on_white, same_pictures  # noqa: PLC0415
+
+    first = {}
+
+    def find(name):
+        while first.setdefault(name, name) != name:
+            name = first[name]
+        return name
+
+    motifs = [motif(path) for path in paths]
+    for a, b in same_pictures([on_white(Image.open(path)).convert("L") for path in paths]):
+        low, high = sorted((find(motifs[a]), find(motifs[b])))
+        first[high] = low
+    return {path: find(name) for path, name in zip(paths, motifs, strict=True)}
+
+
+def arrange(folder: Path, train, test) -> dict:
+    """Puts pictures of `train` of half of the kinds into train/; of `test` those of this half (leaks) and a third of the
+    others (clean) into test/, the rest into reference/."""
+    for part in ["train", "test", "reference"]:
+        (folder / part).mkdir(parents=True)
+    facts = {"folder": str(folder), "train": [], "leaks": [], "clean": [], "reference": []}
+    kind_of = kinds(train + test)
+    for paths, of_train in ((train, True), (test, False)):
+        for path in paths:
+            digest = hashlib.sha256(kind_of[path].encode()).digest()
+            is_seen = digest[0] % 2 == 0
+            if is_seen or not of_train:
+                part = "train" if of_train else "leaks" if is_seen else "clean" if digest[1] % 3 == 0 else "reference"
+                shutil.copy(path, folder / {"leaks": "test", "clean": "test"}.get(part, part))
+                facts[part].append(path.name)
+    return facts
+
+
+def variants(data: Path, _quick: int) -> dict:
+    """Emoji that are drawn again: with another skin tone by the same vendor, and by the other vendor.
+
+    A family is a picture and its `skin_variations` in emoji.json. For a cut with an error rate the leaks of a test are
+    toned pictures whose untoned one is in train, or the pictures of one vendor whose counterpart by the other is; a
+    picture is clean, in the test and in the reference, if no picture of its kind is in train.
+    """
+    folder = fresh(data / "images" / "variants")
+    pictures = {vendor: sorted(emoji_folder(data, vendor, 0).glob("*/*.png")) for vendor in EMOJI}
+    package = npm_pack(data / "downloads", "emoji-datasource-google", EMOJI_VERSION, EMOJI["google"])
+    table = next(json.loads(raw) for name, raw in tar_files(package) if name == "package/emoji.json")
+    varied = [entry for entry in table if entry.get("skin_variations")]
+    families = [[entry["image"], *(it["image"] for it in entry["skin_variations"].values())] for entry in varied]
+    untoned, toned = {family[0] for family in families}, {name for family in families for name in family[1:]}
+    facts = {
+        "folders": {vendor: str(emoji_folder(data, vendor, 0)) for vendor in EMOJI},
+        "families": families,
+        "n_families": len(families),
+        "n_pictures": sum(map(len, families)),
+        "tones": {},
+    }
+    for vendor, paths in pictures.items():
+        base, other = ([it for it in paths if it.name in names] for names in (untoned, toned))
+        facts["tones"][vendor] = arrange(folder / f"tones-{vendor}", base, other)
+    # Without the toned ones: they say the same again.
+    google, twitter = ([it for it in pictures[vendor] if it.name not in toned] for vendor in ["google", "twitter"])
+    facts["vendors"] = arrange(folder / "vendors", google, twitter)
+    return {"variants": facts}
+
+
 # --- Fashion-MNIST ---------------------------------------------------------------------------------------------------
 
 
@@ -188,7 +274,7 @@ def fashion(data: Path, quick: int) -> dict:
     package = apt_download(data / "downloads", "dataset-fashion-mnist", FASHION_VERSION, FASHION)
     call(["dpkg", "-x", str(package), str(unpacked)])
     clean, noisy = (fresh(data / "images" / name) for name in ["fashion", "fashion-noisy"])
-    samples, facts = [], {"splits": {}}
+    samples, facts, grey = [], {"splits": {}}, {}
     for split, pattern in IDX_FILES.items():
         kinds = ["images-idx3-ubyte", "labels-idx1-ubyte"]
         sources = [unpacked / "usr/share/datasets/fashion-mnist" / f"{pattern.format(kind)}.gz" for kind in kinds]
@@ -200,6 +286,7 @@ def fashion(data: Path, quick: int) -> dict:
             for source in sources:
                 shutil.copy(source, clean)
         facts["splits"][split] = len(pictures)
+        grey[split] = pictures
         samples += [(picture.tobytes(), picture.tobytes()) for picture in pictures]
         facts.setdefault("labels", Counter()).update(str(label) for label in labels)
         if split == "train":
@@ -214,7 +301,26 @@ def fashion(data: Path, quick: int) -> dict:
             known.write_text(json.dumps({"seed": FLIP_SEED, "flipped": flips["flipped"]}))
             facts["noisy"] = {"folder": str(noisy), "given": str(given), "flips": str(known)}
             facts["noisy"] |= {"n_samples": len(labels), "n_flips": len(flips["flipped"])}
+    facts["correlated"] = correlated(grey["train"], grey["test"])
     return {"fashion": count(samples) | facts | {"folder": str(clean)}}
+
+
+def correlated(train: np.ndarray, test: np.ndarray) -> list:
+    """Test picture, train picture and correlation of their pixels, for each of test with one of at least LEAST."""
+
+    def standardized(pictures):
+        flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+        flat -= flat.mean(axis=1, keepdims=True)
+        return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+
+    train, test, found = standardized(train), standardized(test), []
+    for start in range(0, len(test), 500):
+        products = test[start : start + 500] @ train.T
+        best = products.argmax(axis=1)
+        for row, column in enumerate(best.tolist()):
+            if LEAST <= products[row, column]:
+                found.append([start + row, column, round(float(products[row, column]), 4)])
+    return sorted(found, key=lambda it: -it[2])
 
 
 def flip_labels(labels: np.ndarray) -> dict:
@@ -402,7 +508,7 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-PARTS = {part.__name__: part for part in [emoji, fashion, planted, formats, hostile, resume, first]}
+PARTS = {part.__name__: part for part in [emoji, variants, fashion, planted, formats, hostile, resume, first]}
 
 
 def main(data: Path, quick: int, parts):

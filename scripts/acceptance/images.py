@@ -8,10 +8,12 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import common
@@ -29,6 +31,7 @@ EXPECTED = {
         "emoji-google": {"n_samples": 3786, "groups_pixels": 12, "redundant_pixels": 19},
         "emoji-twitter": {"n_samples": 3786, "groups_pixels": 11, "redundant_pixels": 34},
     },
+    "variants": {"variants": {"n_families": 323, "n_pictures": 2198}},
     "fashion": {
         "fashion": {"n_samples": 70_000, "groups_bytes": 0, "groups_pixels": 0},
     },
@@ -46,6 +49,9 @@ IDENTITY_FACTS = [
 
 MEMORY_LIMIT_MIB = 1024
 """What a run on a folder of small pictures and hostile files may take."""
+
+FDR = 0.05
+"""The share of `tamis leaks --fdr` without it."""
 
 KILLS = 5
 KILL_SEED = 0
@@ -129,6 +135,28 @@ class Resuming(Tamis):
         return self.runs / name if self.keep else super()._fresh(name)
 
 
+def rungs_of_test(run: Run) -> dict:
+    """For each sample of the test with a finding of split-leak, the rung of each of its matches by file name."""
+    rungs = {}
+    for finding in run.findings_of("split-leak"):
+        matches = {Path(match["key"]).name: match["rung"] for match in finding["evidence"]["matches"]}
+        for sample in finding["samples"]:
+            if sample["split"] == "test":
+                rungs[Path(sample["key"]).name] = matches
+    return rungs
+
+
+def apart(a: str, b: str) -> int | None:
+    """How many of the five skin tones two emoji are apart; `None` where one of them does not have just one tone."""
+    tones = [re.findall("-1f3f([b-f])", name) for name in (a, b)]
+    return abs(int(tones[0][0], 16) - int(tones[1][0], 16)) if all(len(it) == 1 for it in tones) else None
+
+
+def is_flag(name: str) -> bool:
+    """Whether a file of emoji is the flag of a country or region."""
+    return re.match("1f1[ef]|1f3f4-e00", name) is not None
+
+
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +187,77 @@ class Acceptance:
             show_near_duplicates(table, run)
             show_stages(table, run)
 
+    def variants(self):
+        """Emoji drawn again: in other skin tones, and by another vendor; copies by the fixed cut and a calibrated one."""
+        counts = self.counts("variants")["variants"]
+        base = {name: family[0] for family in counts["families"] for name in family}
+        for vendor, folder in counts["folders"].items():
+            self.listed(vendor, folder, counts["families"])
+            title = f"emoji-{vendor}: untoned in train, toned in the test"
+            self.called(f"tones-{vendor}", title, counts["tones"][vendor], base)
+        self.called("vendors", "google's emoji in train, twitter's in the test", counts["vendors"], {})
+
+    def listed(self, vendor: str, folder: str, families: list):
+        """Copies by the fixed score: which of the pairs of a family, and which besides.
+
+        Pictures are compared in grey, and a skin tone is a grey level too: a neighboring tone is a copy, the lightest and
+        the darkest are none, and what differs in color alone is one (discs, hearts, flags).
+        """
+        table = self.table
+        table.heading(f"emoji-{vendor}, copies of at least 0.97")
+        family_of = {name: number for number, family in enumerate(families) for name in family}
+        run = self.tamis.pairs(f"variants-{vendor}", folder, "--kind", "copy")
+        table.equal("exit code", 0, run.exit)
+        table.info("seconds, peak memory", cost(run))
+        found, steps, others = 0, Counter(), Counter()
+        for pair in run.findings:
+            a, b = (Path(pair[side]).name for side in ["a_key", "b_key"])
+            if a in family_of and family_of[a] == family_of.get(b):
+                found += 1
+                steps[apart(a, b)] += 1
+            else:
+                others["flags" if all(is_flag(name) for name in (a, b)) else "others"] += 1
+        of_family = [(a, b) for family in families for i, a in enumerate(family) for b in family[:i]]
+        table.info("pairs of one family", f"{found} of {len(of_family)}, {100 * found / len(of_family):.1f} %")
+        there = Counter(apart(a, b) for a, b in of_family)
+        for n in sorted(filter(None, there)):
+            table.info(f"of these, tones {n} apart", f"{steps[n]} of {there[n]}, {100 * steps[n] / there[n]:.1f} %")
+        table.info("pairs of two families or none: two flags, others", f"{others['flags']}, {others['others']}")
+
+    def called(self, name: str, title: str, counts: dict, base: dict):
+        """Which leaks are called copies, and how many clean ones, by the fixed score and with a reference.
+
+        `base` has the name of the picture in train that a leak is a drawing of, where that is another name.
+        """
+        table, folder = self.table, Path(counts["folder"])
+        inputs = ["--train", folder / "train", "--test", folder / "test"]
+        n_leaks, n_tested = len(counts["leaks"]), len(counts["leaks"]) + len(counts["clean"])
+        for what, more in {"fixed": [], "reference": ["--reference", folder / "reference"]}.items():
+            table.heading(f"{title}, {'with' if more else 'without'} a reference")
+            run = self.tamis.leaks(f"{name}-{what}", *inputs, *more)
+            table.equal("tested samples", n_tested, (run.leaks or {}).get("samples"))
+            expect_sound(table, run)
+            rungs = rungs_of_test(run)
+            called = {key for key, matches in rungs.items() if set(matches.values()) - {"semantic"}}
+            table.equal("leaks.json: leaked", len(called), (run.leaks or {}).get("leaked"))
+            right = called & set(counts["leaks"])
+            own = Counter(rungs.get(key, {}).get(base.get(key, key)) for key in counts["leaks"])
+            table.info("leaks called copies", f"{len(right)} of {n_leaks}, {100 * len(right) / n_leaks:.1f} %")
+            close = sum(set(matches.values()) == {"semantic"} for matches in rungs.values())
+            table.info("of the test, only close", close)
+            table.info("leaks by the rung of their own picture", {str(rung): n for rung, n in own.items()})
+            source = run.check("split-leak").get("threshold_source", "")
+            said = "Benjamini-Hochberg" if "Benjamini" in source else "the fixed score"
+            table.info("threshold, by", f"{(run.leaks or {}).get('threshold')}, {said}")
+            n_false = len(called - right)
+            found = f"{n_false} of {len(called)}"
+            if "Benjamini" in source:
+                # The rate is an expectation: twice the standard error of the share is left to chance.
+                most = FDR * len(called) + 2 * (FDR * (1 - FDR) * len(called)) ** 0.5
+                table.holds("clean ones among them", n_false <= most, f"<= {most:.1f}", found)
+            else:
+                table.info("clean ones among them", found)
+
     def fashion(self):
         """Fashion-MNIST as it is published, and its train split with a tenth of the labels changed."""
         table, counts = self.table, self.counts("fashion")["fashion"]
@@ -171,7 +270,30 @@ class Acceptance:
         expect_sound(table, run)
         show_near_duplicates(table, run)
         show_stages(table, run)
+        self.fashion_leaks(run, counts)
         self.changed_labels(counts["noisy"])
+
+    def fashion_leaks(self, run: Run, counts: dict):
+        """No picture of test is in train, and none is called a copy: garments of one cut agree in 28 x 28 pixels.
+
+        That is why pictures of fewer than 48 pixels on a side are never verified; those that are close are listed.
+        """
+        table = self.table
+        for check, facts in {"split-leak": ["groups_bytes", "groups_pixels", "copy_pairs"]}.items():
+            for fact in facts:
+                table.equal(f"{check}: {fact}", 0, run.fact(check, fact))
+        leaks = run.findings_of("split-leak")
+        rungs = Counter(match["rung"] for finding in leaks for match in finding["evidence"]["matches"])
+        table.holds("split-leak: rungs of all matches", set(rungs) <= {"semantic"}, "semantic alone", dict(rungs))
+        of_near = Counter(finding["evidence"].get("rung") for finding in run.findings_of("near-duplicate"))
+        table.holds("near-duplicate: rungs", set(of_near) <= {"semantic"}, "semantic alone", dict(of_near))
+        alike, close = counts["correlated"], {finding["samples"][0]["row"] for finding in leaks}
+        both = sum(row in close for row, _, _ in alike)
+        table.info("test pictures with a correlation of pixels >= .97 in train", f"{len(alike)} (numpy), {both} listed")
+        table.info("split-leak: pictures of test that are close to one of train", len(leaks))
+        for finding in leaks[:5]:
+            keys = [sample["key"] for sample in finding["samples"][:2]]
+            table.info(f"close: {' '.join(keys)}", f"cosine {finding['score']:.3f}")
 
     def changed_labels(self, noisy: dict):
         """Label errors against the known changes, next to cleanlab on the same vectors."""
@@ -340,7 +462,7 @@ def total(run: Run, name: str) -> int | None:
     return None if rows is None or reused is None else rows + reused
 
 
-PARTS = ["emoji", "fashion", "planted", "formats", "hostile", "resume", "first"]
+PARTS = ["emoji", "variants", "fashion", "planted", "formats", "hostile", "resume", "first"]
 
 
 def venv(data: Path) -> Path:
