@@ -1,9 +1,10 @@
-"""How often the samples that tamis calls copies are clean, and which copies it finds: leaks put into real text.
+"""How often the samples that tamis calls copies are clean, and which copies it finds: leaks put into real data.
 
-    calibrate.py [CORPUS ..] [--data acceptance-data] [--tamis PATH] [--resamples 100] [--copies 20] [--peers 20]
+    calibrate.py [CORPUS ..] [--data acceptance-data] [--tamis PATH] [--resamples N] [--copies N] [--peers 20]
                  [--threads N] [--quick]
 
-Called by scripts/calibration.sh; see there. texts.py has the corpora and the edits, rules.py the rules of others.
+Called by scripts/calibration.sh; see there. texts.py and pictures.py have the corpora and what is done to copies,
+rules.py the rules of others.
 """
 
 import argparse
@@ -15,36 +16,40 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy
+from corpora import SEED
+from pictures import CORPORA as OF_PICTURES
 from pyarrow import parquet
 from rules import PEERS
 from scipy import stats
-from texts import CORPORA, LEVELS, SEED, resample
+from texts import CORPORA as OF_TEXTS
 
 ROOT = Path(__file__).resolve().parents[2]
+CORPORA = OF_TEXTS | OF_PICTURES
+DEFAULTS = {"text": (100, 20), "image": (30, 10)}
+"""Resamples, and copies a resample and level."""
 FDR = 0.05
-FIXED = 0.7
-"""The score for texts where there is no reference."""
-IDENTICAL = ["bytes", "folded", "alphanumeric"]
-"""Rungs that are facts. An edit can leave the letters as they were: a word replaced by itself, a dash deleted."""
-GOALS = {0.02: 1.0, 0.10: 1.0, 0.20: 0.95}
-"""Least recall by the share of edited words; none is set for 35 %."""
+IDENTICAL = ["bytes", "pixels", "folded", "alphanumeric"]
+"""Rungs that are facts. An edit can leave the letters as they were: a word replaced by itself, a dash deleted; and a
+picture that was made grey may have been grey."""
 
 
 # --- tamis -----------------------------------------------------------------------------------------------------------
 
 
-def write(path, prefix, texts):
-    with path.open("w", encoding="utf-8") as file:
-        for k, text in enumerate(texts):
-            print(json.dumps({"id": f"{prefix}{k}", "text": text}), file=file)
-
-
 class Tamis:
-    """Runs of the binary in one folder, whose store keeps the vector of every text."""
+    """Runs of the binary in one folder, whose store keeps the vector of every text or picture."""
 
-    def __init__(self, binary, folder, threads):
-        self.binary, self.folder, self.threads = binary, folder, threads
+    def __init__(self, binary, folder, column, threads):
+        self.binary, self.folder, self.column, self.threads = binary, folder, column, threads
         folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name, prefix, samples):
+        """Writes samples as JSONL, with a prefix and a number as keys; returns the path."""
+        path = self.folder / f"{name}.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            for k, it in enumerate(samples):
+                print(json.dumps({"id": f"{prefix}{k}", self.column: it}), file=file)
+        return path
 
     def call(self, *arguments):
         command = [self.binary, *map(str, arguments), "--threads", str(self.threads), "-q"]
@@ -53,17 +58,15 @@ class Tamis:
             raise SystemExit(f"{' '.join(map(str, command))} failed with {done.returncode}:\n{done.stderr.strip()}")
 
     def leaks(self, train, test, *options):
-        """Searches `test`, a list of texts, for those of the file `train`: see `Found`."""
-        write(self.folder / "test.jsonl", "t", test)
+        """Searches `test`, a list of samples, for those of the file `train`: see `Found`."""
         out = self.folder / "leaks"
-        paths = ["--train", train, "--test", self.folder / "test.jsonl", "--out", out]
+        paths = ["--train", train, "--test", self.write("test", "t", test), "--out", out]
         self.call("leaks", *paths, *options, "--exit-zero", "--format", "concise")
         return Found(out, len(test))
 
-    def vectors(self, texts):
-        """Vectors of unit length, as `tamis embed` writes them; a text without a vector has zeros."""
-        write(self.folder / "embed.jsonl", "e", texts)
-        self.call("embed", self.folder / "embed.jsonl", "--out", self.folder / "vectors.npy")
+    def vectors(self, samples):
+        """Vectors of unit length, as `tamis embed` writes them; a sample without a vector has zeros."""
+        self.call("embed", self.write("embed", "e", samples), "--out", self.folder / "vectors.npy")
         return numpy.nan_to_num(numpy.load(self.folder / "vectors.npy"))
 
 
@@ -102,15 +105,15 @@ class Found:
 
 
 def measured(leaked, levels):
-    """False-discovery proportion, share of the clean samples that are flagged, and recall by level.
+    """False-discovery proportion, share of the clean samples that are flagged, and recall, over all and by level.
 
-    `levels` has a level for each copy; the samples before the copies are clean.
+    `levels` has a level for each copy, in order; the samples before the copies are clean.
     """
     n_clean = len(leaked) - len(levels)
     n_false = leaked[:n_clean].sum()
     found = leaked[n_clean:]
-    recall = [found[levels == level].mean() for level in LEVELS]
-    return [n_false / max(1, leaked.sum()), n_false / n_clean, *recall]
+    recall = [found[levels == level].mean() for level in dict.fromkeys(levels.tolist())]
+    return [n_false / max(1, leaked.sum()), n_false / n_clean, found.mean(), *recall]
 
 
 def mean_and_error(values):
@@ -147,13 +150,11 @@ def share(hits):
 def run(corpus, tamis, options):
     """All resamples of a corpus: rows of figures by rule, and facts of runs by name."""
     figures, facts = defaultdict(list), defaultdict(list)
-    draws = [resample(corpus, k, options.copies) for k in range(options.resamples)]
+    draws = [corpus.draw(k, options.copies) for k in range(options.resamples)]
     for number, draw in enumerate(draws):
-        train, reference = tamis.folder / "train.jsonl", tamis.folder / "reference.jsonl"
-        write(train, "a", draw.train)
-        write(reference, "r", draw.reference)
+        train, reference = tamis.write("train", "a", draw.train), tamis.write("reference", "r", draw.reference)
         levels = numpy.array([level for level, _ in draw.copies])
-        test = draw.test + [text for _, text in draw.copies]
+        test = draw.test + [it for _, it in draw.copies]
         is_clean = numpy.arange(len(test)) < len(draw.test)
 
         found = tamis.leaks(train, test, "--reference", reference, "--fdr", FDR)
@@ -166,7 +167,7 @@ def run(corpus, tamis, options):
         facts["bound"].append(found.breaks_bound(is_clean))
         facts["fallback"].append(not found.is_calibrated)
 
-        fixed = tamis.leaks(train, test, "--min", FIXED)
+        fixed = tamis.leaks(train, test, "--min", corpus.fixed)
         figures["fixed"].append(measured(fixed.leaked, levels))
 
         clean = tamis.leaks(train, draw.test, "--reference", reference, "--fdr", FDR)
@@ -180,23 +181,24 @@ def run(corpus, tamis, options):
 
 
 def peers(draws, tamis, figures):
-    """Adds what the rules of others find in `draws`; every text is embedded once."""
-    texts = [draw.train + draw.test + [text for _, text in draw.copies] for draw in draws]
-    row_of = {text: row for row, text in enumerate(dict.fromkeys(text for it in texts for text in it))}
+    """Adds what the rules of others find in `draws`; every sample is embedded once."""
+    samples = [draw.train + draw.test + [it for _, it in draw.copies] for draw in draws]
+    row_of = {it: row for row, it in enumerate(dict.fromkeys(it for of_draw in samples for it in of_draw))}
     vectors = tamis.vectors(list(row_of)) if draws else None
-    for draw, of_draw in zip(draws, texts, strict=True):
-        rows = vectors[[row_of[text] for text in of_draw]]
+    for draw, of_draw in zip(draws, samples, strict=True):
+        rows = vectors[[row_of[it] for it in of_draw]]
         levels = numpy.array([level for level, _ in draw.copies])
         for name, rule in PEERS.items():
             figures[name].append(measured(rule(rows[: len(draw.train)], rows[len(draw.train) :]), levels))
 
 
-def table(figures, n_peers):
-    yield "| rule | runs | false of the flagged | flagged of the clean | found at 2 % of words | 10 % | 20 % | 35 % |"
-    yield "|---|---|---|---|---|---|---|---|"
+def table(corpus, figures, n_peers):
+    head = ["rule", "runs", "false of the flagged", "flagged of the clean", "found of all", *corpus.levels.values()]
+    yield f"| {' | '.join(head)} |"
+    yield f"{'|---' * len(head)}|"
     rows = {
         "tamis with a reference, 5 %": figures["tamis"],
-        f"tamis without: fixed score {FIXED}": figures["fixed"],
+        f"tamis without: fixed score {corpus.fixed}": figures["fixed"],
         f"tamis with a reference, the first {n_peers} runs": figures["tamis"][:n_peers],
         **{name: figures[name] for name in PEERS},
     }
@@ -214,19 +216,24 @@ def report(corpus, figures, facts, options):
     p = p_above(proportions)
     sizes = f"{corpus.n_train:,} train, {corpus.n_test:,} clean test, {corpus.n_reference:,} reference"
     print(f"# {corpus.name}\n")
-    print(f"Clean: {corpus.clean}. A resample has {sizes} and {len(LEVELS)} x {options.copies} copies of train.\n")
-    print("\n".join(table(figures, min(options.peers, options.resamples))))
+    n_copies = f"{len(corpus.levels)} x {options.copies} copies"
+    print(f"Clean: {corpus.clean}. {corpus.made}.\n")
+    print(f"{options.resamples} resamples of seed {SEED}; each has {sizes} and {n_copies} of train.\n")
+    print("\n".join(table(corpus, figures, options.peers)))
     print("\nThe figure behind ± is the standard error of the mean over the runs.\n")
     verdict = "met" if mean <= FDR else "missed" if p < FDR else "above, within the error"
     print(
         f"- Realized false-discovery rate: {100 * mean:.2f} % (standard error {100 * error:.2f}); one-sided test of "
         f"a rate above 5 %: {shown(p)}. Goal of at most 5 %: {verdict}."
     )
-    for k, (level, goal) in enumerate(GOALS.items()):
-        recall = numpy.mean([it[2 + k] for it in figures["tamis"]])
-        # Shares are given to a tenth of a percent.
-        verdict = "met" if round(recall, 3) >= goal else "missed"
-        print(f"- Recall at {100 * level:.0f} % of words: {100 * recall:.1f} %; goal {100 * goal:.0f} %: {verdict}.")
+    goals = [(2, "over all", corpus.goal)] if corpus.goal else []
+    goals += [(3 + k, f"at {title}", corpus.goals.get(level)) for k, (level, title) in enumerate(corpus.levels.items())]
+    for column, title, goal in goals:
+        if goal:
+            recall = numpy.mean([it[column] for it in figures["tamis"]])
+            # Shares are given to a tenth of a percent.
+            verdict = "met" if round(recall, 3) >= goal else "missed"
+            print(f"- Recall {title}: {100 * recall:.1f} %; goal {100 * goal:.0f} %: {verdict}.")
     print(f"- No leaks put in, something called a copy: {share(facts['flagged'])}.")
     by_test = share(facts["flagged by the test"])
     print(f"- Of these, by Benjamini-Hochberg and not by the fixed score it falls back to: {by_test}.")
@@ -240,8 +247,8 @@ def main():
     parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=f"of {' '.join(CORPORA)}; without any, all")
     parser.add_argument("--data", type=Path, default=ROOT / "acceptance-data")
     parser.add_argument("--tamis", type=Path, default=ROOT / "target" / "release" / "tamis")
-    parser.add_argument("--resamples", type=int, default=100)
-    parser.add_argument("--copies", type=int, default=20, help="copies a resample and level")
+    parser.add_argument("--resamples", type=int, help="100 of texts and 30 of pictures without it")
+    parser.add_argument("--copies", type=int, help="copies a resample and level: 20 of texts, 10 of pictures")
     parser.add_argument("--peers", type=int, default=20, help="resamples on which the other rules run")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="5 resamples, 2 of them by the other rules")
@@ -250,23 +257,26 @@ def main():
         parser.error(f"no corpus {', '.join(sorted(unknown))}; there are {', '.join(CORPORA)}")
     if options.quick:
         options.resamples, options.peers = 5, 2
-    if options.resamples < 2 or options.copies < 1 or options.peers < 0:
+    few = {"resamples": 2, "copies": 1, "peers": 0}
+    if any(it is not None and it < few[name] for name in few for it in [getattr(options, name)]):
         parser.error("expected at least 2 resamples, 1 copy and 0 resamples for the other rules")
-    options.peers = min(options.peers, options.resamples)
     if not options.tamis.is_file():
         parser.error(f"{options.tamis} is missing: cargo build --release makes it")
     print(
-        f"{options.resamples} resamples of seed {SEED}. The corpora are those on which the score was chosen; splits, "
-        "edits and their seeds are others. A text is clean by where it comes from, not by a statistic of tamis or of "
-        "the others: an entry that says the same as one of train in nearly the same words counts as false where it is "
-        "flagged. An edit deletes a word, replaces it or puts another behind it, by equal chance.\n"
+        "The corpora are those on which the scores were chosen; splits, edits and their seeds are others. A sample is "
+        "clean by where it comes from, not by a statistic of tamis or of the others: an entry that says the same as one "
+        "of train in nearly the same words, or shows nearly the same, counts as false where it is flagged.\n"
     )
     for name in options.corpora or CORPORA:
         start = time.monotonic()
         corpus = CORPORA[name](options.data)
-        tamis = Tamis(options.tamis.resolve(), options.data / "calibration" / name, options.threads)
-        figures, facts = run(corpus, tamis, options)
-        report(corpus, figures, facts, options)
+        tamis = Tamis(options.tamis.resolve(), options.data / "calibration" / name, corpus.column, options.threads)
+        resamples, copies = DEFAULTS[corpus.column]
+        chosen = {"resamples": options.resamples or resamples, "copies": options.copies or copies}
+        chosen["peers"] = min(options.peers, chosen["resamples"])
+        of_corpus = argparse.Namespace(**chosen)
+        figures, facts = run(corpus, tamis, of_corpus)
+        report(corpus, figures, facts, of_corpus)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 

@@ -4,6 +4,8 @@ import json
 import random
 from dataclasses import dataclass
 
+from corpora import SEED, Corpus, Resample
+
 LEVELS = [0.02, 0.10, 0.20, 0.35]
 """Shares of the words of a copy that are edited."""
 
@@ -13,22 +15,11 @@ FEWEST_WORDS = 8
 MOST_WORDS = 500
 """A copy has this many words of its source at most."""
 
-SEED = 20261123
-"""No seed of the study by which the score was chosen."""
+FIXED = 0.7
+"""The score for texts where there is no reference."""
 
-
-@dataclass
-class Corpus:
-    """A corpus of which two different entries are two different texts, by where they come from."""
-
-    name: str
-    clean: str
-    """Why an entry of the test that is no injected copy is clean."""
-    groups: dict
-    """Lists of texts by group; a resample takes all its texts from one group."""
-    n_train: int
-    n_test: int
-    n_reference: int
+GOALS = {0.02: 1.0, 0.10: 1.0, 0.20: 0.95}
+"""Least recall by the share of edited words; none is set for 35 %."""
 
 
 def letters(text):
@@ -53,14 +44,8 @@ def foldoc(data):
     texts = distinct([it["text"] for it in read(data / "text" / "foldoc.jsonl")])
     # Embedding is most of what a run costs. A split of these is as random as one of all.
     texts = random.Random(f"{SEED}/foldoc").sample(texts, 4000)
-    return Corpus(
-        "FOLDOC",
-        "entries of one dictionary under different headwords (4,000 of its entries, drawn once)",
-        {"foldoc": texts},
-        2000,
-        400,
-        1000,
-    )
+    clean = "entries of one dictionary under different headwords (4,000 of its entries, drawn once)"
+    return of_texts("FOLDOC", clean, {"foldoc": texts}, 2000, 400, 1000)
 
 
 def fortunes(data):
@@ -68,14 +53,14 @@ def fortunes(data):
     for row in read(data / "text" / "fortunes.jsonl"):
         by_file.setdefault(row["label"], []).append(row["text"])
     largest = sorted(by_file, key=lambda it: (-len(distinct(by_file[it])), it))[:3]
-    return Corpus(
-        "fortunes",
-        "different quotes of one file of the package; the three largest files in turn: " + ", ".join(largest),
-        {name: distinct(by_file[name]) for name in largest},
-        400,
-        120,
-        450,
-    )
+    clean = "different quotes of one file of the package; the three largest files in turn: " + ", ".join(largest)
+    return of_texts("fortunes", clean, {name: distinct(by_file[name]) for name in largest}, 400, 120, 450)
+
+
+def of_texts(name, clean, groups, *sizes):
+    levels = {level: f"{100 * level:.0f} % of words" for level in LEVELS}
+    made = "An edit deletes a word, replaces it or puts another behind it, by equal chance"
+    return Texts(name, clean, made, "text", FIXED, levels, GOALS, None, *sizes, groups)
 
 
 CORPORA = {"foldoc": foldoc, "fortunes": fortunes}
@@ -92,33 +77,27 @@ def edited(text, share, words, rng):
 
 
 @dataclass
-class Resample:
-    """A split of a corpus, and copies of texts of its train."""
+class Texts(Corpus):
+    """Texts, and copies with edited words."""
 
-    train: list
-    test: list
-    """Clean."""
-    reference: list
-    copies: list
-    """Pairs of a level and a text."""
+    groups: dict
+    """Lists of texts by group; a resample takes all its texts from one group."""
 
-
-def resample(corpus, number, copies):
-    """Resample `number`, the same on every machine, with `copies` copies a level."""
-    rng = random.Random(f"{SEED}/{corpus.name}/{number}")
-    names = sorted(corpus.groups)
-    texts = corpus.groups[names[number % len(names)]]
-    needed = corpus.n_train + corpus.n_test + corpus.n_reference
-    if len(texts) < needed:
-        raise SystemExit(f"{corpus.name} has a group of {len(texts)} texts, expected at least {needed}")
-    drawn = rng.sample(texts, needed)
-    train, rest = drawn[: corpus.n_train], drawn[corpus.n_train :]
-    # The words of edits are those of other entries, as often as they occur there.
-    words = [word for text in rng.sample(texts, min(500, len(texts))) for word in text.split()[:MOST_WORDS]]
-    sources = rng.sample(train, copies * len(LEVELS))
-    made = [
-        (level, edited(text, level, words, rng))
-        for k, level in enumerate(LEVELS)
-        for text in sources[k * copies : (k + 1) * copies]
-    ]
-    return Resample(train, rest[: corpus.n_test], rest[corpus.n_test :], made)
+    def draw(self, number, copies):
+        rng = random.Random(f"{SEED}/{self.name}/{number}")
+        names = sorted(self.groups)
+        texts = self.groups[names[number % len(names)]]
+        needed = self.n_train + self.n_test + self.n_reference
+        if len(texts) < needed:
+            raise SystemExit(f"{self.name} has a group of {len(texts)} texts, expected at least {needed}")
+        drawn = rng.sample(texts, needed)
+        train, rest = drawn[: self.n_train], drawn[self.n_train :]
+        # The words of edits are those of other entries, as often as they occur there.
+        words = [word for text in rng.sample(texts, min(500, len(texts))) for word in text.split()[:MOST_WORDS]]
+        sources = rng.sample(train, copies * len(LEVELS))
+        made = [
+            (level, edited(text, level, words, rng))
+            for k, level in enumerate(LEVELS)
+            for text in sources[k * copies : (k + 1) * copies]
+        ]
+        return Resample(train, rest[: self.n_test], rest[self.n_test :], made)
