@@ -287,7 +287,8 @@ class Acceptance:
         table.holds("split-leak: rungs of all matches", set(rungs) <= {"semantic"}, "semantic alone", dict(rungs))
         of_near = Counter(finding["evidence"].get("rung") for finding in run.findings_of("near-duplicate"))
         table.holds("near-duplicate: rungs", set(of_near) <= {"semantic"}, "semantic alone", dict(of_near))
-        alike, close = counts["correlated"], {finding["samples"][0]["row"] for finding in leaks}
+        # Rows count from 1.
+        alike, close = counts["correlated"], {finding["samples"][0]["row"] - 1 for finding in leaks}
         both = sum(row in close for row, _, _ in alike)
         table.info("test pictures with a correlation of pixels >= .97 in train", f"{len(alike)} (numpy), {both} listed")
         table.info("split-leak: pictures of test that are close to one of train", len(leaks))
