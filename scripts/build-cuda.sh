@@ -7,7 +7,7 @@
 # CPU. --bundled puts the default models into it (30 MB more); --check only compiles and lints. A cold build takes
 # about 11 minutes on two cores, half of them for kernels of candle that tamis does not use. Afterwards
 # target/cuda/tamis.xz holds the stripped binary for another machine (12 MB). --programs builds what scripts/gpu-check.sh
-# runs there as well: target/cuda/gpu_speed.xz and target/cuda/gpu_tests.xz.
+# runs there as well: gpu_speed.xz, gpu_tests.xz, gpu_joins.xz and join_tests.xz in target/cuda.
 #
 # The compiler comes from NVIDIA's wheels on PyPI into target/cuda-toolkit (about 300 MB). The libraries are not linked
 # but opened when the binary starts, through small static libraries that scripts/cuda_shim.py writes; without them a
@@ -55,7 +55,7 @@ export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90} CUDAFORGE_THREADS=${CUDAFORGE_TH
 export CARGO_TARGET_DIR=$PWD/target/cuda
 
 if [ "$action" = clippy ]; then
-    exec cargo clippy --release -p tamis -p tamis-embed --no-default-features --features "$features" --all-targets -- -D warnings
+    exec cargo clippy --release -p tamis -p tamis-embed -p tamis-neighbors --no-default-features --features "$features" --all-targets -- -D warnings
 fi
 cargo build --release -p tamis --no-default-features --features "$features"
 
@@ -73,13 +73,19 @@ pack() {
 pack target/cuda/release/tamis tamis
 if [ -n "$programs" ]; then
     # With tamis, so that the features of all crates are those of the build above.
-    both=(--release -p tamis -p tamis-embed --no-default-features --features "$features")
-    cargo build "${both[@]}" --example gpu_speed
+    both=(--release -p tamis -p tamis-embed -p tamis-neighbors --no-default-features --features "$features")
+    cargo build "${both[@]}" --example gpu_speed --example gpu_joins
     pack target/cuda/release/examples/gpu_speed gpu_speed
-    tests=$(cargo test "${both[@]}" --lib --no-run --message-format json | python3 -c '
+    pack target/cuda/release/examples/gpu_joins gpu_joins
+    built=$(cargo test "${both[@]}" --lib --no-run --message-format json)
+    # The unit tests of the crate $1.
+    tests_of() {
+        echo "$built" | python3 -c '
 import json, sys
 for message in map(json.loads, sys.stdin):
-    if message.get("executable") and message["target"]["name"] == "tamis_embed":
-        print(message["executable"])')
-    pack "$tests" gpu_tests
+    if message.get("executable") and message["target"]["name"] == sys.argv[1]:
+        print(message["executable"])' "$1"
+    }
+    pack "$(tests_of tamis_embed)" gpu_tests
+    pack "$(tests_of tamis_neighbors)" join_tests
 fi

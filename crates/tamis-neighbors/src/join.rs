@@ -182,9 +182,9 @@ pub(crate) struct Search<'a> {
     pub(crate) base: ArrayView2<'a, f32>,
     /// For how many rows a query and a row of the base stand; one where there is nothing.
     copies: Option<[&'a [u32]; 2]>,
-    min_cosine: f32,
-    /// Of a proposal.
-    margin: f32,
+    pub(crate) min_cosine: f32,
+    /// Of a proposal: that of a product in f32, where nothing else is set.
+    pub(crate) margin: f32,
 }
 
 impl<'a> Search<'a> {

@@ -151,13 +151,15 @@ pub(crate) fn by_cosine(x: &(f32, u32), y: &(f32, u32)) -> Ordering {
 
 /// Rows that may be among the k nearest: everything within twice the margin of the k-th best proposal so far. A row
 /// below that floor is exactly beaten by k others.
+#[derive(Default)]
 pub(crate) struct Candidates {
-    k: usize,
-    margin: f32,
-    floor: f32,
-    rows: Vec<(f32, u32)>,
+    pub(crate) k: usize,
+    pub(crate) margin: f32,
+    /// What a proposal has to reach.
+    pub(crate) floor: f32,
+    pub(crate) rows: Vec<(f32, u32)>,
     /// Rows left by the last look.
-    pruned: usize,
+    pub(crate) pruned: usize,
     /// Rows at which to look again.
     prune_at: usize,
 }
@@ -192,7 +194,7 @@ impl Candidates {
     }
 
     /// Raises the floor where rows have come since it was set.
-    fn raise(&mut self) {
+    pub(crate) fn raise(&mut self) {
         if self.pruned < self.rows.len() && self.k <= self.rows.len() && self.k != 0 {
             self.prune();
         }
@@ -207,7 +209,7 @@ impl Candidates {
 
     fn prune(&mut self) {
         let (_, kth, _) = self.rows.select_nth_unstable_by(self.k - 1, |x, y| y.0.total_cmp(&x.0));
-        self.floor = kth.0 - self.margin;
+        self.floor = self.floor.max(kth.0 - self.margin);
         self.rows.retain(|(score, _)| self.floor <= *score);
         // Many rows may lie within the margin; then the next look comes after as many again.
         self.pruned = self.rows.len();

@@ -12,6 +12,7 @@
 //!   [`self_join_of_copies`] and [`cross_join_of_copies`] count pairs of rows that stand for many equal ones.
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
 //! - [`nearest_in`]: the k nearest rows of a base for every query.
+//! - [`Device`]: the same joins on a GPU, where there is one.
 //! - [`verify::WordTexts`]: how much two texts literally have in common.
 //! - [`families`] and [`stars`]: connected components, and stars (a leader and what is within the threshold of it).
 //! - [`HammingJoin`]: all pairs of hashes of 64 bits, or of any number of such words, that differ in few bits; also of
@@ -40,6 +41,8 @@ mod join;
 
 mod knn;
 
+mod device;
+
 mod groups;
 
 mod common_run;
@@ -59,6 +62,7 @@ mod testing;
 
 pub use cells::CellsUsed;
 pub use common_run::{CommonRun, Words};
+pub use device::Device;
 pub use dot::{canonical_dot, proposal_margin};
 pub use equal::Equals;
 pub use groups::{Family, MAX_SWEPT, Star, families, stars};

@@ -4,10 +4,9 @@
 
 #include "../kernels.cu"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <string>
+
+#include "buffer.h"
 
 #ifdef SINGLE
 const double TOLERANCE = 1e-5;
@@ -16,32 +15,6 @@ const double TOLERANCE = 2e-3;
 #endif
 
 typedef std::vector<double> Numbers;
-
-// Memory between two pages that nothing may touch.
-template <typename T>
-struct Buffer {
-    T* data;
-    size_t n;
-
-    explicit Buffer(size_t n) : n(n) {
-        size_t page = sysconf(_SC_PAGESIZE), pages = (n * sizeof(T) + page - 1) / page;
-        size = (pages + 2) * page;
-        mapped = (char*)mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        mprotect(mapped, page, PROT_NONE);
-        mprotect(mapped + (pages + 1) * page, page, PROT_NONE);
-        data = (T*)(mapped + (pages + 1) * page - n * sizeof(T));
-        memset((void*)data, 0xff, n * sizeof(T));
-    }
-    Buffer(const std::vector<T>& values) : Buffer(values.size()) {
-        if (n) memcpy((void*)data, values.data(), n * sizeof(T));
-    }
-    Buffer(const Buffer&) = delete;
-    ~Buffer() { munmap(mapped, size); }
-
-  private:
-    char* mapped;
-    size_t size;
-};
 
 static uint64_t state = 1;
 

@@ -1,4 +1,4 @@
-// What kernels.cu needs of CUDA, on the CPU: each thread of a block is a coroutine, which runs until it waits for others.
+// What our kernels need of CUDA, on the CPU: each thread of a block is a coroutine, which runs until it waits for others.
 //
 // Found instead of NVIDIA's header of this name by `scripts/cuda-emulate.sh`. The order in which threads run is part of a
 // launch, so that a barrier that is missing shows. Warp operations stop the program when a thread of the warp is gone.
@@ -41,8 +41,14 @@ struct alignas(16) uint4 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 inline unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
+inline unsigned __float_as_uint(float x) {
+    unsigned bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
 inline float __expf(float x) { return expf(x); }
 inline float __fdividef(float x, float y) { return x / y; }
 
@@ -114,6 +120,13 @@ inline void wait_at(Barrier& barrier) {
     barrier.arrived++;
     barrier.release_if_complete();
     if (!thread.ready()) switch_stacks(&thread.stack_pointer, scheduler);
+}
+
+// One thread runs at a time.
+inline unsigned atomicAdd(unsigned* at, unsigned x) {
+    unsigned before = *at;
+    *at += x;
+    return before;
 }
 
 inline void __syncthreads() { wait_at(block_barrier); }
