@@ -119,6 +119,15 @@ impl Device {
         &self.name
     }
 
+    /// The number of the NVIDIA GPU; `None` for any other device.
+    #[must_use]
+    pub fn cuda_ordinal(&self) -> Option<usize> {
+        match self.name.parse() {
+            Ok(DeviceChoice::Cuda(n)) => Some(n),
+            _ => None,
+        }
+    }
+
     /// Number type that layers are computed in; vectors are f32 always.
     #[must_use]
     pub fn dtype(&self) -> &'static str {
@@ -221,5 +230,6 @@ mod tests {
         assert_eq!(message, "this build has no support for cuda:1: expected one built with the feature `cuda`");
         let device = Device::open(DeviceChoice::Auto).unwrap();
         assert_eq!((device.name(), device.dtype(), device.fallback()), ("cpu", "f32", None));
+        assert_eq!(device.cuda_ordinal(), None);
     }
 }

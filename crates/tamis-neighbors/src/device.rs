@@ -40,7 +40,8 @@ use crate::{JoinOptions, Neighbors, RowPairs};
 #[cfg(feature = "cuda")]
 const MIN_PRODUCTS: f64 = 1e11;
 
-/// Where vectors are joined. Results are those of the functions of the same names, whatever the device.
+/// Where vectors are joined. Results are those of the functions of the same names, whatever the device; but a GPU needs no
+/// [`RowPairs::cells`].
 ///
 /// A GPU is opened by the first join that is large enough, and each join keeps two bytes for each number of its rows in its
 /// memory, and some 200 MB. Where it fails, the CPU joins, and [`Device::failure`] says why.

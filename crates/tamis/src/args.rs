@@ -79,7 +79,7 @@ pub(crate) struct ReadArgs {
     /// Model: the name of one that is bundled or was pulled, ORG/NAME of the hub, or a folder in hub layout.
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Where to embed: auto, cpu, cuda, cuda:N, metal or metal:N. [default: auto]
+    /// Where to embed and join: auto, cpu, cuda, cuda:N, metal or metal:N. [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
     /// Threads, at most 1024; the default is one per core.

@@ -16,6 +16,7 @@ use tamis_data::{Input, ReadOptions, Reader};
 use tamis_embed::Device;
 use tamis_embed::hub::Hub;
 
+use crate::device;
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
 use crate::joins::{Joined, Joins, families};
 use crate::keep_order::KeepOrder;
@@ -156,6 +157,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
                 identity: widest,
                 embeddings,
                 contents: ingested.stored.contents(),
+                device: &device::for_joins(&options.device),
                 keep: &keep,
                 vectors_id: ingested.vectors_id,
                 manifest: model.manifest(),

@@ -110,7 +110,7 @@ fn device(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<Device> {
 fn open_device(choice: DeviceChoice) -> anyhow::Result<Device> {
     let device = Device::open(choice)?;
     if let Some(reason) = device.fallback() {
-        tracing::warn!("embedding on the CPU: {reason}");
+        tracing::warn!("computing on the CPU: {reason}");
     }
     Ok(device)
 }

@@ -1,17 +1,16 @@
 //! Copies: what joins propose is compared as it is, and only what agrees counts.
 
 use rayon::prelude::*;
-use tamis_core::{
-    ContentError, Contents, Dataset, Embeddings, IdentityGroups, PairKind, Progress, SampleId, Shared, Task, Verified,
-};
+use tamis_core::{ContentError, Contents, PairKind, Progress, SampleId, Shared, Task, Verified};
 use tamis_neighbors::verify::Extent;
+
+use crate::joins::Joins;
+use images::Pictures;
+use texts::Texts;
 
 pub mod images;
 
 pub mod texts;
-
-use images::Pictures;
-use texts::Texts;
 
 /// Two samples that look alike, by their places in what was searched.
 #[derive(Clone, Copy, Debug)]
@@ -58,21 +57,15 @@ impl CopyRule {
 }
 
 impl<'a> Copies<'a> {
-    /// Prepares the contents of a dataset to be compared.
+    /// Prepares the contents of `ids` to be compared.
     ///
     /// # Errors
     /// When a content cannot be read back.
-    pub(crate) fn new(
-        contents: Contents<'a>,
-        dataset: &'a Dataset,
-        identity: &IdentityGroups,
-        embeddings: &'a Embeddings,
-        ids: &[SampleId],
-        progress: &dyn Progress,
-    ) -> Result<Self, ContentError> {
-        Ok(match contents {
+    pub(crate) fn new(joins: &Joins<'a>, ids: &[SampleId]) -> Result<Self, ContentError> {
+        let Joins { dataset, identity, embeddings, device, progress, .. } = *joins;
+        Ok(match joins.contents {
             Contents::Texts(source) => Self::Texts(Texts::new(source, dataset, identity, ids, progress)?),
-            Contents::Images(source) => Self::Images(Pictures { source, embeddings: Some(embeddings) }),
+            Contents::Images(source) => Self::Images(Pictures { source, embeddings: Some(embeddings), device }),
         })
     }
 

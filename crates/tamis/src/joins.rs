@@ -10,8 +10,8 @@ use tamis_core::{
 };
 use tamis_data::store::Store;
 use tamis_embed::Manifest;
-use tamis_neighbors::JoinOptions;
 use tamis_neighbors::verify::Extent;
+use tamis_neighbors::{Device, JoinOptions};
 
 use crate::audit::AuditError;
 use crate::copies::{Copies, CopyRule, Proposal, Proposed};
@@ -52,6 +52,8 @@ pub(crate) struct Joins<'a> {
     pub(crate) embeddings: &'a Embeddings,
     /// What is compared where vectors are close.
     pub(crate) contents: Contents<'a>,
+    /// Where vectors are joined.
+    pub(crate) device: &'a Device,
     /// Which of several copies is kept.
     pub(crate) keep: &'a KeepOrder,
     /// Distinguishes the vectors from all others.
@@ -88,6 +90,7 @@ impl<'a> Joins<'a> {
         }
         let k = needs.iter().filter_map(|need| if let Need::Neighbors(k) = need { Some(*k) } else { None }).max();
         joined.neighbors = k.map(|k| self.neighbors(k, &mut joined.is_reused)).transpose()?;
+        crate::device::warn_of_failure(self.device);
         Ok(joined)
     }
 
@@ -188,17 +191,17 @@ impl<'a> Joins<'a> {
         let proposal = |a, b, similarity| Proposal { a, b, kind: PairKind::Cosine, similarity };
         let Some(right) = right else {
             let task = self.begin("comparing within splits", left.len());
-            let found = tamis_neighbors::self_join(self.select(left).view(), options, &*task);
+            let found = self.device.self_join(self.select(left).view(), options, &*task);
             let n_more = found.n_found - found.pairs.len() as u64;
             return (found.pairs.iter().map(|it| proposal(it.a, it.b, it.cosine)).collect(), n_more);
         };
         let task = self.begin("comparing across splits", left.len());
         let (left, right) = (self.select(left), self.select(right));
-        let found = tamis_neighbors::cross_join(left.view(), right.view(), options, &*task);
+        let found = self.device.cross_join(left.view(), right.view(), options, &*task);
         let n_more = found.n_found - found.pairs.len() as u64;
         let mut proposals: Vec<Proposal> = found.pairs.iter().map(|it| proposal(it.a, it.b, it.cosine)).collect();
         let task = self.begin("finding the nearest", left.nrows());
-        let nearest = tamis_neighbors::nearest_in(left.view(), right.view(), NEAREST, &*task);
+        let nearest = self.device.nearest_in(left.view(), right.view(), NEAREST, &*task);
         for ((a, _), (b, similarity)) in
             nearest.ids.indexed_iter().map(|it| it.0).zip(nearest.ids.iter().zip(&nearest.cosine))
         {
@@ -213,7 +216,7 @@ impl<'a> Joins<'a> {
             return Ok(copies);
         }
         let ids: Vec<SampleId> = self.with_vector().collect();
-        let prepared = Copies::new(self.contents, self.dataset, self.identity, self.embeddings, &ids, self.progress)?;
+        let prepared = Copies::new(self, &ids)?;
         Ok(copies.get_or_init(|| prepared))
     }
 
@@ -223,7 +226,7 @@ impl<'a> Joins<'a> {
         let key = Key::new("neighbors", &self.vectors_id).k(k).rows(&rows);
         let (found, was_there) = keep(self.store, "neighbors", &key, || {
             let task = self.begin("finding neighbors", leaders.len());
-            Ok::<_, AuditError>(tamis_neighbors::knn(self.select(&rows).view(), k, &*task))
+            Ok::<_, AuditError>(self.device.knn(self.select(&rows).view(), k, &*task))
         })?;
         *is_reused &= was_there;
         Ok(NeighborGraph::new(self.dataset.len(), leaders, found.ids, found.cosine))

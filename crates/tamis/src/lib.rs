@@ -15,6 +15,8 @@ pub mod config;
 
 pub mod copies;
 
+pub mod device;
+
 pub mod impact;
 
 pub mod ingest;

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &PairsArgs) -> anyhow::Result<ExitStatus> {
     let min = min(args)?;
     let bars = Bars::new(args.read.quiet);
     let joined = match args.kind {
-        PairKind::Cosine => vectors::join(args, min, &bars)?,
+        PairKind::Cosine => vectors::join(args, min, &file, &bars)?,
         PairKind::Jaccard | PairKind::Containment => texts::join(args, min, &file, &bars)?,
         PairKind::Hamming => hashes::join(args, min, &file, &bars)?,
         PairKind::Copy => copies::join(args, min, &file, &bars)?,
@@ -126,7 +126,7 @@ fn min(args: &PairsArgs) -> Result<f64, Usage> {
         ("--turned", args.turned, args.kind == PairKind::Hamming),
         ("--against", args.against.is_some(), !matches!(args.kind, PairKind::Hamming | PairKind::Copy)),
         ("--model", args.read.model.is_some(), args.kind == PairKind::Copy),
-        ("--device", args.read.device.is_some(), args.kind == PairKind::Copy),
+        ("--device", args.read.device.is_some(), matches!(args.kind, PairKind::Copy | PairKind::Cosine)),
     ] {
         if is_given && !is_meant {
             return Err(Usage(format!("{flag} is not for `tamis pairs --kind {}`", args.kind.id())));

@@ -8,7 +8,7 @@ use tamis_core::{
     Alignment, ContentError, Embeddings, Grey, ImageFacts, ImageSource, Modality, PairKind, Progress, SampleId, Task,
 };
 use tamis_neighbors::verify::{ImageCopy, ImagePrint, MIN_TEXTURE};
-use tamis_neighbors::{HammingJoin, JoinOptions, cross_join, self_join};
+use tamis_neighbors::{Device, HammingJoin, JoinOptions};
 
 use super::{CopyRule, Proposal, Proposed};
 
@@ -83,6 +83,8 @@ pub struct Pictures<'a> {
     pub source: &'a dyn ImageSource,
     /// Centered vectors; `None` where hashes alone propose.
     pub embeddings: Option<&'a Embeddings>,
+    /// Where vectors are joined.
+    pub device: &'a Device,
 }
 
 impl Pictures<'_> {
@@ -235,10 +237,10 @@ impl Pictures<'_> {
             let task = progress.begin("comparing vectors", Some(queries.len() as u64), Modality::Image.nouns());
             let (places_of_queries, left) = rows(queries);
             let (places_of_base, found) = match base {
-                None => (places_of_queries.clone(), self_join(left.view(), &join, &*task)),
+                None => (places_of_queries.clone(), self.device.self_join(left.view(), &join, &*task)),
                 Some(base) => {
                     let (places, right) = rows(base);
-                    (places, cross_join(left.view(), right.view(), &join, &*task))
+                    (places, self.device.cross_join(left.view(), right.view(), &join, &*task))
                 }
             };
             is_capped |= (found.pairs.len() as u64) < found.n_found;

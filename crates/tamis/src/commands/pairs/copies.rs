@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use tamis::copies::images::{ImageCopyOptions, ImagePair, Pictures};
+use tamis::device::{for_joins, warn_of_failure};
 use tamis::ingest::{WindowSize, ingest};
 use tamis::model::Model;
 use tamis::{config, models};
@@ -31,8 +32,9 @@ pub(super) fn join(
     let named = model_name(&args.read, file);
     let name = named.as_deref().unwrap_or(models::default_for(Modality::Image));
     let files = models::find(name, &config::hub())?;
-    let model = Model::load(&files, Modality::Image, reader.typical_side(), &device(&args.read, file)?)
-        .context("cannot load the model")?;
+    let device = device(&args.read, file)?;
+    let model =
+        Model::load(&files, Modality::Image, reader.typical_side(), &device).context("cannot load the model")?;
     let store = Store::temporary(&config::scratch_dir())?;
     interrupt::remove_scratch(store.dir().to_owned());
     let ingested = ingest(reader, Some(&model), &store, WindowSize::default(), progress)?;
@@ -46,8 +48,10 @@ pub(super) fn join(
     let firsts: Vec<SampleId> = equals.firsts().map(SampleId).collect();
     #[expect(clippy::cast_possible_truncation, reason = "scores are compared in f32")]
     let options = ImageCopyOptions { min_score: min as f32, ..ImageCopyOptions::default() };
-    let pictures = Pictures { source, embeddings: embeddings.as_ref() };
+    let device = for_joins(&device);
+    let pictures = Pictures { source, embeddings: embeddings.as_ref(), device: &device };
     let found = pictures.within(&firsts, &options, progress)?;
+    warn_of_failure(&device);
     let mut joined = Joined {
         keys: dataset.ids().map(|id| dataset.key(id).to_owned()).collect(),
         n_represented: equals.n_represented(),

@@ -4,19 +4,20 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use ndarray::{Array2, ArrayView2, Axis};
+use tamis::config::FileConfig;
+use tamis::device::{for_joins, warn_of_failure};
 use tamis_core::{Embeddings, Progress};
 use tamis_data::store::codec::f32s_to_bytes;
 use tamis_data::vectors::{self, Matrix};
-use tamis_neighbors::{
-    CellsUsed, Equals, JoinOptions, RowPairs, canonical_dot, cross_join_of_copies, self_join_of_copies,
-};
+use tamis_neighbors::{CellsUsed, Equals, JoinOptions, RowPairs, canonical_dot};
 
 use super::Joined;
 use crate::args::PairsArgs;
+use crate::commands::device;
 use crate::exit::Usage;
 
 /// Reads the vectors and joins them; the number of a row is its key.
-pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyhow::Result<Joined> {
+pub(super) fn join(args: &PairsArgs, min: f64, file: &FileConfig, progress: &dyn Progress) -> anyhow::Result<Joined> {
     let Some(path) = &args.vectors else {
         let text = "cosine compares vectors: name them with --vectors FILE; `tamis embed` makes them of files";
         return Err(Usage(text.to_owned()).into());
@@ -30,6 +31,7 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
     }
     #[expect(clippy::cast_possible_truncation, reason = "cosines are compared in f32")]
     let options = JoinOptions { min_cosine: min as f32, max_pairs: args.max_pairs, ..JoinOptions::default() };
+    let device = for_joins(&device(&args.read, file)?);
     let task = progress.begin("joining", Some(queries.firsts().nrows() as u64), "vectors");
     let mut joined = Joined { n_represented: queries.equals.n_represented(), ..Joined::default() };
     joined.keys.extend((0..queries.all.rows().nrows()).map(|row| row.to_string()));
@@ -43,16 +45,17 @@ pub(super) fn join(args: &PairsArgs, min: f64, progress: &dyn Progress) -> anyho
                     joined.keep(args.max_pairs, (a, b, cosine.into()));
                 }
             }
-            self_join_of_copies(queries.firsts(), &queries.equals.n_listed(), &options, &*task)
+            device.self_join_of_copies(queries.firsts(), &queries.equals.n_listed(), &options, &*task)
         }
         Some(base) => {
             joined.n_represented += base.equals.n_represented();
             joined.keys.extend((0..base.all.rows().nrows()).map(|row| row.to_string()));
             let copies = [queries.equals.n_listed(), base.equals.n_listed()];
             let copies = [&copies[0][..], &copies[1]];
-            cross_join_of_copies(queries.firsts(), base.firsts(), copies, &options, &*task)
+            device.cross_join_of_copies(queries.firsts(), base.firsts(), copies, &options, &*task)
         }
     };
+    warn_of_failure(&device);
     let others = base.as_ref().unwrap_or(&queries);
     let RowPairs { pairs, n_found, cells } = found;
     joined.n_found += n_found;
