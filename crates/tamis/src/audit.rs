@@ -137,10 +137,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         false => None,
     };
     let mut ingested = ingest(reader, model.as_ref(), &store, options.window, progress)?;
-    if let Some(model) = &model {
-        let centered = ingested.embeddings.map(|it| model.center(it)).transpose();
-        ingested.embeddings = centered.map_err(IngestError::from)?;
-    }
+    ingested.embeddings = centered(ingested.embeddings, model.as_ref())?;
     let keep = options.keep.clone().unwrap_or_default();
     check_columns(&keep, &ingested.dataset)?;
     let n = ingested.dataset.len();
@@ -208,6 +205,12 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         commits: options.commits,
         _store: store,
     })
+}
+
+/// The vectors of a model as they are compared.
+fn centered(embeddings: Option<Embeddings>, model: Option<&Model>) -> Result<Option<Embeddings>, IngestError> {
+    let (Some(embeddings), Some(model)) = (embeddings, model) else { return Ok(None) };
+    Ok(Some(model.center(embeddings)?))
 }
 
 /// Refuses to keep by a column that is not there.
