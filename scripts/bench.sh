@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
 # Times tamis beside the programs that people use for the same, in the same run.
 #
-#   scripts/bench.sh engine [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 7] [--quick]
+#   scripts/bench.sh engine [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 7] [--quick] [--simd-python P]
+#       [--examples FOLDER]
 #   scripts/bench.sh pairs [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 5] [--quick] [--vectors X.npy]
-#   scripts/bench.sh million [--data acceptance-data] [--threads 2] [--quick]
-#   scripts/bench.sh copies [--data acceptance-data] [--tamis target/release/tamis] [--only real|emoji] [--emoji-step 8]
+#       [--examples FOLDER]
+#   scripts/bench.sh million [--data acceptance-data] [--threads 2] [--quick] [--tamis target/release/tamis]
+#   scripts/bench.sh copies [--data acceptance-data] [--tamis target/release/tamis] [--only real|emoji] [--min SCORE ..]
 #
 # PART: text mobilenet tokenizer images distill, and of pairs: lexical cosine; without any, all. The peers come from
 # PyPI into virtual environments of their own in --data, which git ignores. Every figure is the median of interleaved
 # rounds with equal threads, but for distillation and the million vectors, which run once; the table that is printed can
 # be committed under docs/benchmarks/. Needs python3, /usr/bin/time for the million, and a quiet machine; copies needs
 # no quiet one, and a Python with Pillow, numpy, scikit-image and scikit-learn, named by PYTHON. Exit: 0 measured, 1
-# tamis found other pairs than there are, 2 usage or a peer that cannot be had.
+# tamis found other pairs than there are, 2 usage or a peer that cannot be had. --simd-python is a Python with
+# pillow-simd, for the part images; --examples holds built examples, instead of building them; --min is one more score at
+# which copies are counted, and may be given again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +26,7 @@ case "${1:-}" in
         exec "${PYTHON:-python3}" "scripts/bench/$name.py" "$@"
         ;;
     *)
-        sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

@@ -5,7 +5,8 @@
 Called by scripts/bench.sh copies; see there. Pictures are of Debian packages (photographs, clip art, icons of at least 64
 pixels), scaled down to 256 pixels, and of two vendors' emoji of 64. A picture is a base and has a file for each
 distortion of DISTORTIONS, but for emoji: every fourth is a base, every sixteenth is distorted. Truth is the file that it
-was made of. Pairs of a base with a distorted file count: a true one has the same source.
+was made of. Pairs of a base with a distorted file count: a true one has the same source. A file's name is a hash, so that which
+of two files comes first, and is laid on the other one, says nothing of what they are.
 
 Left out are pairs of different sources of one group: emoji that differ in skin tone alone, flags, and sources that are the
 same picture by themselves (a copy in another package or size, or turned: mean difference of 32 x 32 grey levels at most
@@ -13,27 +14,32 @@ SAME_LEVELS in one of eight orientations, which is no statistic of tamis), and w
 person that are drawn alike have one family of skin tones).
 
 Pictures fall into two halves by the hash of their source's name. The cut, the same for all, is the lowest score from which
-half 0 of the real pictures and that of the emoji have an FDR of at most MOST_FALSE; half 1 shows what it is worth.
-Needs what photographs.py needs, and numpy.
+half 0 of the real pictures and that of the emoji have an FDR of at most MOST_FALSE over the distortions of the goldens; half
+1 shows what it is worth. Recall and FDR of one row are over the same distortions: those of the goldens, or all.
+
+What is made once is kept in --data, under a name with a digest of what it was made of. Needs what photographs.py needs, and
+numpy.
 """
 
 import argparse
 import hashlib
+import inspect
 import io
 import json
 import re
 import subprocess
 import sys
-import tarfile
-from collections import defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy
+import PIL
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "acceptance")]
 
+import photographs as photograph_sets  # noqa: E402
 from common import npm_pack  # noqa: E402
 from image_sets import EMOJI, EMOJI_VERSION, tar_files  # noqa: E402
 from photographs import debian, photographs  # noqa: E402
@@ -68,6 +74,8 @@ MOST_PIXELS = 20_000_000
 """Larger clip art would take most of the time."""
 SAME_LEVELS = 4.0
 MOST_FALSE = 0.05
+LEAST_CUT = 0.9
+"""The lowest of the cuts that are tried."""
 
 
 def jpeg(picture, quality):
@@ -198,6 +206,19 @@ def groups(domain, names, pictures):
     return [first(source) for source in range(len(names))]
 
 
+def digest(*parts):
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def recipe():
+    """A digest of what decides which files are made, and what is known of them."""
+    makers = [jpeg, half, crop, bright, turned, on_white, icons_and_art, real, emoji, family, same_pictures, groups, make]
+    values = [PACKAGES, LONGEST_SIDE, SHORTEST_SIDE, MOST_PIXELS, SAME_LEVELS, EMOJI, EMOJI_VERSION]
+    values += [step for _, *steps in DOMAINS.values() for step in steps]
+    sources = map(inspect.getsource, [*makers, *DISTORTIONS.values(), photograph_sets])
+    return digest(*sources, *DISTORTIONS, *values, PIL.__version__)
+
+
 def make(folder, domain, sources, step_of_bases, step):
     """Writes bases and distorted files, and what they are."""
     listing = folder / "files.json"
@@ -205,26 +226,30 @@ def make(folder, domain, sources, step_of_bases, step):
         return json.loads(listing.read_text())
     (folder / "files").mkdir(parents=True, exist_ok=True)
     names, grey, files = [], [], {}
+
+    def target(name, kind):
+        file = f"{digest(domain, name, kind)}.{'jpg' if kind == 'jpeg30' else 'png'}"
+        assert file not in files, f"two files are named {file}"
+        files[file] = [len(names) - 1, kind]
+        return folder / "files" / file
+
     for number, (name, picture) in enumerate(sources):
         picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
         names.append(name)
         grey.append(picture.convert("L"))
         if number % step_of_bases == 0:
-            picture.save(folder / "files" / f"{number:05}_base.png", compress_level=1)
-            files[f"{number:05}_base.png"] = [number, "base"]
+            picture.save(target(name, "base"), compress_level=1)
         if number % step == 0:
             for kind, distort in DISTORTIONS.items():
-                ending = "jpg" if kind == "jpeg30" else "png"
-                target = f"{number:05}_{kind}.{ending}"
                 if kind == "jpeg30":
-                    picture.save(folder / "files" / target, quality=30)
+                    picture.save(target(name, kind), quality=30)
                 else:
-                    distort(picture).save(folder / "files" / target, compress_level=1)
-                files[target] = [number, kind]
+                    distort(picture).save(target(name, kind), compress_level=1)
     facts = {
         "files": files,
         "names": names,
         "groups": groups(domain, names, grey),
+        "families": [family(domain, name) for name in names],
         "half": [hashlib.sha256(name.encode()).digest()[0] % 2 for name in names],
     }
     listing.write_text(json.dumps(facts))
@@ -239,7 +264,7 @@ def pairs(tamis, folder, *words):
 
 
 def cosine_pairs(tamis, folder, files):
-    vectors = folder / "vectors.npy"
+    vectors = folder / f"vectors-{hashlib.sha256(Path(tamis).read_bytes()).hexdigest()[:12]}.npy"
     if not vectors.exists():
         subprocess.run([tamis, "embed", "files", "--out", vectors.name, "--quiet"], cwd=folder, check=True)
     names = sorted(files)
@@ -247,36 +272,43 @@ def cosine_pairs(tamis, folder, files):
     return [(names[int(a)], names[int(b)], similarity) for a, b, similarity in found]
 
 
-def judge(facts, found):
-    """Pairs of a base with a distorted file: those that are right by kind, and those that are wrong with their score."""
+def judge(facts, found, kinds, sets):
+    """For each half the kinds of the right pairs of a base with a distorted file, and how many are wrong.
+
+    A pair is wrong where its sources are not in the same one of `sets`, which has a number or a name for each source.
+    """
     files = facts["files"]
-    right, wrong = {0: defaultdict(int), 1: defaultdict(int)}, {0: [], 1: []}
-    for a, b, score in found:
+    right, n_wrong = [[], []], [0, 0]
+    for a, b, _ in found:
         (base, kind), (other, of_kind) = files[Path(a).name], files[Path(b).name]
         if (kind == "base") == (of_kind == "base"):
             continue
-        part = facts["half"][other if kind == "base" else base]
-        made = of_kind if kind == "base" else kind
-        if base == other:
-            right[part][made] += 1
-        elif facts["groups"][base] != facts["groups"][other]:
-            wrong[part].append((score, a, b))
-    return right, wrong
-
-
-def tally(facts, found):
-    """For each half: share of the pairs that are found, of those of the goldens' kinds, false ones, FDR, share by kind."""
-    asked = {part: defaultdict(int) for part in (0, 1)}
-    for source, kind in facts["files"].values():
         if kind != "base":
-            asked[facts["half"][source]][kind] += 1
-    right, wrong = judge(facts, found)
+            base, other, of_kind = other, base, kind
+        if of_kind not in kinds:
+            continue
+        part = facts["half"][other]
+        if base == other:
+            right[part].append(of_kind)
+        else:
+            n_wrong[part] += sets[base] != sets[other]
+    return right, n_wrong
+
+
+def tally(facts, found, kinds, sets):
+    """For each half: share of the pairs of some kinds that are found, false ones, FDR, and share by kind."""
+    asked = Counter((facts["half"][source], kind) for source, kind in facts["files"].values())
+    right, n_wrong = judge(facts, found, kinds, sets)
     for part in (0, 1):
-        n_right = sum(right[part].values())
-        golden = sum(right[part][kind] for kind in GOLDEN) / max(1, sum(asked[part][kind] for kind in GOLDEN))
-        share = [right[part][kind] / max(1, asked[part][kind]) for kind in DISTORTIONS]
-        fdr = len(wrong[part]) / max(1, n_right + len(wrong[part]))
-        yield n_right / max(1, sum(asked[part].values())), golden, len(wrong[part]), fdr, share
+        n_right, of_kind = len(right[part]), Counter(right[part])
+        n_asked = {kind: max(1, asked[part, kind]) for kind in kinds}
+        share = {kind: of_kind[kind] / n for kind, n in n_asked.items()}
+        fdr = n_wrong[part] / max(1, n_right + n_wrong[part])
+        yield n_right / sum(n_asked.values()), n_wrong[part], fdr, share
+
+
+def at_least(cut, found):
+    return [it for it in found if cut <= it[2]]
 
 
 def report(domain, facts, methods):
@@ -284,21 +316,40 @@ def report(domain, facts, methods):
     n_groups = len(set(facts["groups"]))
     n_pictures, n_files = len(facts["names"]), len(facts["files"])
     print(f"\n## {domain}: {n_pictures} pictures in {n_groups} groups of up to {largest}, {n_files} files\n")
-    head = ["method", "half", "recall", "recall, goldens' kinds", "false", "FDR", *DISTORTIONS]
+    of_kinds = [f"{what}, {kinds} kinds" for kinds in ("goldens'", "all") for what in ("recall", "false", "FDR")]
+    head = ["method", "half", *of_kinds, *DISTORTIONS]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for name, found in methods.items():
-        for part, (recall, golden, n_wrong, fdr, share) in enumerate(tally(facts, found)):
-            cells = [name, part, f"{recall:.4f}", f"{golden:.4f}", n_wrong, f"{fdr:.4f}", *(f"{it:.3f}" for it in share)]
+        halves = zip(*(tally(facts, found, kinds, facts["groups"]) for kinds in (GOLDEN, [*DISTORTIONS])), strict=True)
+        for part, rows in enumerate(halves):
+            figures = [it for recall, n_wrong, fdr, _ in rows for it in (f"{recall:.4f}", n_wrong, f"{fdr:.4f}")]
+            cells = [name, part, *figures, *(f"{it:.3f}" for it in rows[1][3].values())]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def report_falsehood(found, cut):
+    """What the FDR would be if other pairs counted as false."""
+    print(f"\n## FDR at {cut} by what counts as false\n")
+    print("| | false pairs are those of | half 0, goldens' kinds | half 1 | half 0, all kinds | half 1 |")
+    print("|---|---|---|---|---|---|")
+    for domain, (facts, copies, _) in found.items():
+        for name, sets in (("groups", "groups"), ("families", "families"), ("sources", "names")):
+            listed = at_least(cut, copies)
+            halves = (it for kinds in (GOLDEN, DISTORTIONS) for it in tally(facts, listed, kinds, facts[sets]))
+            print(f"| {domain} | different {name} | {' | '.join(f'{100 * fdr:.1f} %' for _, _, fdr, _ in halves)} |")
 
 
 def chosen(domains):
     """The lowest score of a grid from which half 0 of each of the domains has an FDR of at most MOST_FALSE."""
-    for cut in (round(0.9 + 0.005 * step, 3) for step in range(20)):
-        halves = (next(tally(facts, [it for it in copies if cut <= it[2]])) for facts, copies, _ in domains)
-        if all(fdr <= MOST_FALSE for _, _, _, fdr, _ in halves):
+    for cut in (round(LEAST_CUT + 0.005 * step, 3) for step in range(20)):
+        halves = (next(tally(facts, at_least(cut, it), GOLDEN, facts["groups"])) for facts, it, _ in domains)
+        if all(fdr <= MOST_FALSE for _, _, fdr, _ in halves):
             return cut
     return 1.0
+
+
+DOMAINS = {"real": (real, 1, 1), "emoji": (emoji, 4, 16)}
+"""Where pictures come from, every which one is a base, and every which one is distorted."""
 
 
 def main():
@@ -306,15 +357,15 @@ def main():
     parser.add_argument("--data", type=Path, default=ROOT / "acceptance-data")
     parser.add_argument("--tamis", default=ROOT / "target" / "release" / "tamis", type=Path)
     parser.add_argument("--only", choices=["real", "emoji"])
-    parser.add_argument("--min", action="append", default=[], help="also at this score")
+    parser.add_argument("--min", action="append", default=[], type=float, help="also at this score")
     args = parser.parse_args()
     tamis, data = str(args.tamis.resolve()), args.data.resolve()
     found = {}
-    # Every which picture is a base, and every which is distorted.
-    for domain, (sources, step_of_bases, step) in {"real": (real, 1, 1), "emoji": (emoji, 4, 16)}.items():
+    least = min([LEAST_CUT, *args.min])
+    for domain, (sources, step_of_bases, step) in DOMAINS.items():
         if args.only not in (None, domain):
             continue
-        folder = data / f"copies-{domain}"
+        folder = data / f"copies-{domain}-{recipe()}"
         facts = make(folder, domain, sources(data / "downloads"), step_of_bases, step)
         others = {
             f"{name} <= {radius}{', turned' if turned else ''}": pairs(
@@ -325,11 +376,11 @@ def main():
         } | {
             "cosine >= .9": cosine_pairs(tamis, folder, facts["files"]),
         }
-        found[domain] = facts, pairs(tamis, folder, "files", "--kind", "copy", "--min", "0.9"), others
-    cuts = [chosen(found.values()), *map(float, args.min)]
+        found[domain] = facts, pairs(tamis, folder, "files", "--kind", "copy", "--min", str(least)), others
+    cuts = [chosen(found.values()), *args.min]
     for domain, (facts, copies, others) in found.items():
-        ours = {f"copy >= {cut}": [it for it in copies if cut <= it[2]] for cut in cuts}
-        report(domain, facts, others | ours)
+        report(domain, facts, others | {f"copy >= {cut}": at_least(cut, copies) for cut in cuts})
+    report_falsehood(found, cuts[0])
 
 
 if __name__ == "__main__":
