@@ -42,7 +42,7 @@ const MIN_MARGIN: f32 = 0.02;
 /// A picture as it is compared.
 #[derive(Clone, Debug)]
 pub struct ImagePrint {
-    /// Shape `(16, 16)` and `(32, 32)`, row-major, levels from 0 to 255.
+    /// Shape `(16, 16)` and `(32, 32)`, row-major, levels from 0 to 255; empty where it is flat.
     pixels: [Vec<f32>; 2],
     /// Its coarse pixels and those of its middle, with mean 0 and length 1; empty where it is flat.
     shapes: [Vec<f32>; 2],
@@ -58,14 +58,16 @@ pub struct ImageCopy {
 }
 
 impl ImagePrint {
-    /// Prepares a picture for comparisons.
+    /// Prepares a picture for comparisons; one without pixels is flat.
     #[must_use]
     pub fn new(grey: &Grey) -> Self {
+        if grey.texture() < MIN_TEXTURE {
+            return Self { pixels: [Vec::new(), Vec::new()], shapes: [Vec::new(), Vec::new()] };
+        }
         let whole = |side| resized(grey, (0.0, 1.0), side);
         let margin = (1.0 - MIDDLE) / 2.0;
         let (coarse, middle) = (whole(SIDES[0]), resized(grey, (margin, 1.0 - margin), SIDES[0]));
-        let shapes =
-            if grey.texture() < MIN_TEXTURE { [Vec::new(), Vec::new()] } else { [shape(&coarse), shape(&middle)] };
+        let shapes = [shape(&coarse), shape(&middle)];
         Self { pixels: [coarse, whole(SIDES[1])], shapes }
     }
 
@@ -183,7 +185,7 @@ fn resized(grey: &Grey, part: (f32, f32), side: usize) -> Vec<f32> {
     let (width, height) = (usize::from(grey.width), usize::from(grey.height));
     let (across, down) = (weights(width, part, side), weights(height, part, side));
     let mut rows = vec![0.0; height * side];
-    for (row, values) in rows.chunks_exact_mut(side).zip(grey.values.chunks_exact(width.max(1))) {
+    for (row, values) in rows.chunks_exact_mut(side).zip(grey.values.chunks_exact(width)) {
         for (out, (start, weights)) in row.iter_mut().zip(&across) {
             *out = weights.iter().zip(&values[*start..]).map(|(weight, value)| weight * f32::from(*value)).sum();
         }
@@ -565,8 +567,8 @@ mod tests {
     }
 
     #[test]
-    fn sizes_of_one_pixel_are_compared() {
-        for (width, height) in [(1, 1), (1, 64), (64, 1), (2, 2)] {
+    fn sizes_of_one_pixel_and_of_none_are_compared() {
+        for (width, height) in [(1, 1), (1, 64), (64, 1), (2, 2), (0, 0), (0, 5), (5, 0)] {
             let picture = picture(1, (width, height), |it| it);
             assert!(compare(&picture, &picture).is_none_or(|it| (0.0..=1.0).contains(&it.score)), "{width} x {height}");
         }
