@@ -168,7 +168,7 @@ impl Orientation {
         }
     }
 
-    /// What was done to the picture, for people; empty where nothing was.
+    /// What was done to the picture, for people, one thing after the other; empty where nothing was.
     #[must_use]
     pub fn phrase(self) -> &'static str {
         match self {
@@ -176,10 +176,10 @@ impl Orientation {
             Self::Mirrored => "mirrored",
             Self::Flipped => "upside down and mirrored",
             Self::Rotated180 => "rotated by 180 degrees",
-            Self::Transposed => "rotated by 90 degrees and mirrored",
+            Self::Transposed => "rotated by 90 degrees to the right and mirrored",
             Self::Rotated90 => "rotated by 90 degrees to the left",
             Self::Rotated270 => "rotated by 90 degrees to the right",
-            Self::Transversed => "rotated by 270 degrees and mirrored",
+            Self::Transversed => "rotated by 90 degrees to the left and mirrored",
         }
     }
 
@@ -351,6 +351,31 @@ mod tests {
         for (number, it) in Orientation::ALL.into_iter().enumerate() {
             assert_eq!(it as usize, number);
             assert_eq!(it.inverse().source(it.source((0.25, 0.375), 1.0), 1.0), (0.25, 0.375), "{it:?}");
+        }
+    }
+
+    #[test]
+    fn phrases_say_what_was_done() {
+        type Square = [[char; 3]; 3];
+        let square = [['a', 'b', 'c'], ['d', 'e', 'f'], ['g', 'h', 'i']];
+        let mirrored = |it: Square| it.map(|[a, b, c]| [c, b, a]);
+        let to_the_left = |it: Square| [2, 1, 0].map(|column| it.map(|row| row[column]));
+        let repeated = |n: usize, it: Square| (0..n).fold(it, |it, _| to_the_left(it));
+        assert_eq!(to_the_left(square)[0], ['c', 'f', 'i']);
+        for orientation in Orientation::ALL {
+            let done = orientation.phrase().split(" and ").fold(square, |it, step| match step {
+                "" => it,
+                "mirrored" => mirrored(it),
+                "upside down" | "rotated by 180 degrees" => repeated(2, it),
+                "rotated by 90 degrees to the left" => repeated(1, it),
+                "rotated by 90 degrees to the right" => repeated(3, it),
+                other => panic!("{orientation:?} is {other}, which nobody can do"),
+            });
+            let place = |x: u8, y: u8| {
+                let (x, y) = orientation.source((f32::from(x), f32::from(y)), 2.0);
+                square[y as usize][x as usize]
+            };
+            assert_eq!(done, [0, 1, 2].map(|y| [0, 1, 2].map(|x| place(x, y))), "{orientation:?}");
         }
     }
 
