@@ -78,7 +78,7 @@ pub(super) fn upright(
         if kind == Kind::Jpeg {
             return jpeg::upright(bytes, buffer);
         }
-        let format = image_format(kind);
+        let format = image_format(kind).expect("because `supported` refuses what no decoder reads");
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
         // Decoders keep a frame beside the canvas.
@@ -103,14 +103,15 @@ pub(super) fn upright(
         .unwrap_or_else(|payload| Err(damaged(kind, panic_text(payload.as_ref()))))
 }
 
-fn image_format(kind: Kind) -> ImageFormat {
+/// What the decoders of `image` call a kind; `None` for what they do not read here.
+fn image_format(kind: Kind) -> Option<ImageFormat> {
     match kind {
-        Kind::Png => ImageFormat::Png,
-        Kind::Gif => ImageFormat::Gif,
-        Kind::Webp => ImageFormat::WebP,
-        Kind::Bmp => ImageFormat::Bmp,
-        Kind::Tiff => ImageFormat::Tiff,
-        _ => ImageFormat::Jpeg,
+        Kind::Png => Some(ImageFormat::Png),
+        Kind::Gif => Some(ImageFormat::Gif),
+        Kind::Webp => Some(ImageFormat::WebP),
+        Kind::Bmp => Some(ImageFormat::Bmp),
+        Kind::Tiff => Some(ImageFormat::Tiff),
+        _ => None,
     }
 }
 
@@ -173,4 +174,18 @@ fn short(message: &str) -> String {
 fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|it| (*it).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a value out of range".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_has_one_decoder() {
+        for kind in Kind::all() {
+            let has_decoder = kind == Kind::Jpeg || image_format(kind).is_some();
+            assert_eq!(has_decoder, kind.is_supported(), "{kind}");
+        }
+        assert_eq!(image_format(Kind::Jpeg), None, "it is decoded by another crate");
+    }
 }
