@@ -140,9 +140,13 @@ impl Pictures<'_> {
             ids.par_iter().map(of).collect()
         };
         let join = HammingJoin { radius: AUDIT_RADIUS, max_pairs: ImageCopyOptions::default().max_proposed };
-        let turned: Vec<_> =
-            facts(queries)?.iter().map(|it| it.map(|it| it.oriented_phashes().map(|hash| [hash]))).collect();
-        let upright: Vec<_> = facts(others)?.iter().map(|it| it.map(|it| [it.phash])).collect();
+        // Within a set every picture is read once.
+        let facts_of_others = facts(others)?;
+        let facts_of_queries = base.map(|_| facts(queries)).transpose()?;
+        let facts_of_queries = facts_of_queries.as_ref().unwrap_or(&facts_of_others);
+        let turned = |it: &ImageFacts| it.oriented_phashes().map(|hash| [hash]);
+        let turned: Vec<_> = facts_of_queries.iter().map(|it| it.map(turned)).collect();
+        let upright: Vec<_> = facts_of_others.iter().map(|it| it.map(|it| [it.phash])).collect();
         let task = progress.begin("comparing hashes", Some(queries.len() as u64), Modality::Image.nouns());
         let found = join.oriented_join(&turned, &upright, &*task);
         let n_more = found.n_found - found.pairs.len() as u64;
@@ -268,5 +272,58 @@ impl Pictures<'_> {
         };
         let prints: Vec<_> = ids.par_iter().map(print).collect::<Result<_, ContentError>>()?;
         Ok(prints.into_iter().flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tamis_core::{ColorMode, NoProgress};
+
+    use super::*;
+
+    /// Pictures with the same hash that count how often one is read.
+    #[derive(Debug)]
+    struct Counted {
+        facts: ImageFacts,
+        n_read: AtomicUsize,
+    }
+
+    impl ImageSource for Counted {
+        fn facts(&self, _: SampleId) -> Option<&ImageFacts> {
+            Some(&self.facts)
+        }
+
+        fn thumbnail(&self, _: SampleId) -> Result<Option<Vec<u8>>, ContentError> {
+            Ok(None)
+        }
+
+        fn grey(&self, _: SampleId) -> Result<Option<Grey>, ContentError> {
+            self.n_read.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(Grey { width: 2, height: 1, values: vec![0, 255] }))
+        }
+    }
+
+    #[test]
+    fn each_picture_is_read_once_for_what_its_hash_proposes() {
+        let facts = ImageFacts {
+            width: MIN_SIDE,
+            height: MIN_SIDE,
+            mode: ColorMode::L,
+            format: "png",
+            phash: 0b1011,
+            turned_phashes: [u64::MAX; 7],
+            dhash: 0,
+            note: None,
+        };
+        let source = Counted { facts, n_read: AtomicUsize::new(0) };
+        let pictures = Pictures { source: &source, embeddings: None };
+        let ids = [0, 1, 2, 3].map(SampleId);
+        for (base, n_pairs, n_read) in [(None, 6, 4), (Some(&ids[2..]), 4, 4)] {
+            let queries = if base.is_some() { &ids[..2] } else { &ids };
+            assert_eq!(pictures.propose(queries, base, &NoProgress).unwrap().len(), n_pairs);
+            assert_eq!(source.n_read.swap(0, Ordering::Relaxed), n_read, "{base:?}");
+        }
     }
 }
