@@ -32,6 +32,9 @@
 //!   was scaled, else JPEG of quality 85, colors at full resolution. Neither is enlarged.
 //! - The model's input, where one is asked for: within one level of Pillow's resize of the same pixels (along the rows
 //!   first). A center crop keeps what torchvision's `Resize` and `CenterCrop` keep.
+//! - Of a picture with a side of more than 65,535 pixels, which no JPEG, GIF or WebP has, squares of pixels become their mean
+//!   first. The model's input of a picture that is narrower than the input, and has more than 16 times its rows, is made
+//!   along the columns first. Both keep a small file from taking gigabytes.
 //!
 //! # Time and memory
 //! Time grows with the number of pixels. `scripts/bench.sh engine images` says how much of a picture the model's input takes,
@@ -247,9 +250,10 @@ struct Source {
 
 fn derive(flat: &Flat<'_>, source: Source, wanted: Wanted<'_>, workspace: &mut Workspace) -> Result<Decoded, String> {
     let (width, height) = (flat.width, flat.height);
+    let flat = &flat.shortened();
     let Workspace { pixels: _, grey, hasher, reducer } = workspace;
     let grey = flat.grey(grey);
-    let hashes = hasher.hashes(&grey.values, width, height);
+    let hashes = hasher.hashes(&grey.values, grey.width, grey.height);
     Ok(Decoded {
         facts: ImageFacts {
             width,
@@ -280,6 +284,32 @@ mod tests {
     use tamis_core::{Filter, Fit};
 
     use super::*;
+
+    #[test]
+    fn a_small_file_of_a_long_picture_takes_little_memory() {
+        let spec = InputSpec { side: 224, fit: Fit::Stretch, filter: Filter::Bicubic };
+        for (width, height) in [(1, 1_000_000), (1_000_000, 1)] {
+            let picture = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([(x + y) as u8; 3]));
+            let mut file = std::io::Cursor::new(Vec::new());
+            picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
+            let mut workspace = Workspace::default();
+            let image = read::upright(Kind::Png, file.get_ref(), None, &mut workspace.pixels).unwrap();
+            let source = Source { mode: ColorMode::Rgb, format: "png", note: None, pixels: Digest([0; 32]) };
+            let decoded = derive(&flat::flatten(image), source, Some(&spec), &mut workspace).unwrap();
+            assert_eq!((decoded.facts.width, decoded.facts.height), (width, height));
+            let Workspace { pixels: _, grey, hasher, reducer } = &workspace;
+            let side = flat::LONGEST_SIDE as usize;
+            // Of a pixel of a side, weights of two kernels, of 6 times 6 bytes each, and the line itself; for the model's
+            // input 32 bytes beside its neighbor, four rows of colors, and weights that are at most as long.
+            for (what, n, most) in [
+                ("grey", grey.capacity(), side),
+                ("weights", hasher.n_bytes(), side * 80),
+                ("input", reducer.n_bytes(), side * 64),
+            ] {
+                assert!(n <= most, "{what} of {width} x {height}: {n} bytes, expected at most {most}");
+            }
+        }
+    }
 
     #[test]
     fn little_is_kept_of_a_picture_however_long_it_is() {

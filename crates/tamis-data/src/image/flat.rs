@@ -16,6 +16,9 @@ const PIXELS_TAG: &[u8] = b"tamis:pixels\0";
 /// Samples that are hashed at once where they have to be written little endian first.
 const CHUNK: usize = 4096;
 
+/// Most pixels along a side that are looked at one by one: what a JPEG or a GIF can have at most, and four times a WebP.
+pub(super) const LONGEST_SIDE: u32 = 65_535;
+
 /// A picture of 8 bits, blended over white.
 #[derive(Debug)]
 pub(super) struct Flat<'a> {
@@ -33,7 +36,55 @@ pub(super) enum Channels {
     Rgb,
 }
 
+impl Channels {
+    /// Bytes of a pixel.
+    fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
 impl Flat<'_> {
+    /// Some of its rows, up to the one before `end`.
+    pub(super) fn rows(&self, first: u32, end: u32) -> Flat<'_> {
+        let n_bytes = self.width as usize * self.channels.count();
+        let values = &self.values[first as usize * n_bytes..end as usize * n_bytes];
+        Flat { width: self.width, height: end - first, channels: self.channels, values: Cow::Borrowed(values) }
+    }
+
+    /// The picture with no side of more than [`LONGEST_SIDE`]: squares of neighbors, as small as they can be, become their
+    /// mean.
+    ///
+    /// Weights grow with the side that they are made for, up to 36 bytes for each pixel of it: a picture of one column and
+    /// millions of rows would need gigabytes.
+    pub(super) fn shortened(&self) -> Flat<'_> {
+        let side = self.width.max(self.height).div_ceil(LONGEST_SIDE);
+        if side <= 1 {
+            return self.rows(0, self.height);
+        }
+        let (width, height) = (self.width.div_ceil(side), self.height.div_ceil(side));
+        let n_channels = self.channels.count();
+        let n_bytes = self.width as usize * n_channels;
+        let mut values = Vec::with_capacity(width as usize * height as usize * n_channels);
+        for rows in self.values.chunks(side as usize * n_bytes) {
+            for start in (0..n_bytes).step_by(side as usize * n_channels) {
+                let end = (start + side as usize * n_channels).min(n_bytes);
+                let n = (rows.len() / n_bytes * (end - start) / n_channels) as u64;
+                for channel in 0..n_channels {
+                    let of_row = |row: &[u8]| {
+                        row[start..end].iter().skip(channel).step_by(n_channels).map(|it| u64::from(*it)).sum::<u64>()
+                    };
+                    let sum: u64 = rows.chunks_exact(n_bytes).map(of_row).sum();
+                    // A mean of bytes is one.
+                    values.push(((sum + n / 2) / n) as u8);
+                }
+            }
+        }
+        Flat { width, height, channels: self.channels, values: Cow::Owned(values) }
+    }
+
     /// Grey as Pillow's mode `L` has it, ITU-R 601-2 in fixed point: `(19595 R + 38470 G + 7471 B + 0x8000) >> 16`
     /// (Pillow, `src/libImaging/Convert.c`, `L24`). A picture in color is written to `buffer`, whatever is in it.
     pub(super) fn grey<'a>(&'a self, buffer: &'a mut Vec<u8>) -> Flat<'a> {
@@ -189,6 +240,23 @@ mod tests {
         let mut found = [0; 3];
         luma(&[255, 0, 0, 0, 255, 0, 0, 0, 255], &mut found);
         assert_eq!(found, [76, 150, 29]);
+    }
+
+    #[test]
+    fn long_sides_become_means() {
+        let mut values: Vec<u8> = (0..3 * 65_537_u32).map(|at| (at % 3) as u8 * 50).collect();
+        values[..6].copy_from_slice(&[10, 20, 30, 13, 20, 31]);
+        for (width, height, short) in [(1, 65_537, (1, 32_769)), (65_537, 1, (32_769, 1))] {
+            let flat = Flat { width, height, channels: Channels::Rgb, values: Cow::Borrowed(&values) };
+            let found = flat.shortened();
+            assert_eq!((found.width, found.height), short);
+            assert_eq!(found.values.len(), 3 * 32_769);
+            assert_eq!(&found.values[..6], [12, 20, 31, 0, 50, 100], "halves are rounded up");
+            assert_eq!(&found.values[found.values.len() - 3..], [0, 50, 100]);
+        }
+        let flat =
+            Flat { width: 65_535, height: 3, channels: Channels::Rgb, values: Cow::Owned(vec![9; 3 * 3 * 65_535]) };
+        assert!(matches!(flat.shortened(), Flat { width: 65_535, height: 3, values: Cow::Borrowed(_), .. }));
     }
 
     #[test]

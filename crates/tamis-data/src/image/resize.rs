@@ -22,6 +22,11 @@ const THUMBNAIL_SIDE: u32 = 128;
 /// Quality of thumbnails of larger pictures: artifacts do not show at this size, and a file takes about 4 KB.
 const THUMBNAIL_QUALITY: u8 = 85;
 
+/// How many times as many rows as the model's input a narrow picture may have and still be scaled along its rows first, as
+/// Pillow does: what that makes has at most this many times the pixels of the input. Chosen so that no picture which people
+/// look at is scaled otherwise.
+const MOST_TIMES_AS_TALL: u32 = 16;
+
 /// Makes the smaller pictures of one picture; keeps the buffers between them.
 #[derive(Debug, Default)]
 pub(super) struct Reducer {
@@ -65,6 +70,8 @@ impl Reducer {
     }
 
     /// The picture that a model wants.
+    ///
+    /// Memory: no picture between has more pixels than `flat`, or than 16 times those that are wanted.
     pub(super) fn input(&mut self, flat: &Flat<'_>, spec: &InputSpec) -> Result<Pixels, String> {
         if spec.side == 0 {
             return Err("a model that wants 0 x 0 pixels, expected at least 1 x 1".to_owned());
@@ -82,13 +89,21 @@ impl Reducer {
             }
             Fit::InnerCrop(short) => center(from, short, spec.side),
         };
-        // Pillow goes along the rows first and the resizer along the columns. Both round and clamp in between, which differs
-        // by a few levels at sharp edges: two calls keep Pillow's order.
-        let values = self.rows(flat, spec.side, filter, (left, 0.0, width, f64::from(from.1)))?;
-        let rows = Flat { width: spec.side, height: from.1, channels: flat.channels, values: Cow::Owned(values) };
-        let down = Some((0.0, top, f64::from(spec.side), height));
-        let values = self.scale(&rows, (spec.side, spec.side), filter, down, Vec::new())?;
-        self.between = rows.values.into_owned();
+        let (first, end) = reached((top, height), from.1, spec.side, filter);
+        let (part, top) = (flat.rows(first, end), top - f64::from(first));
+        let to = (spec.side, spec.side);
+        let values = if part.width < spec.side && MOST_TIMES_AS_TALL * spec.side < part.height {
+            self.scale(&part, to, filter, Some((left, top, width, height)), Vec::new())?
+        } else {
+            // Pillow goes along the rows first and the resizer along the columns. Both round and clamp in between, which
+            // differs by a few levels at sharp edges: two calls keep Pillow's order.
+            let values = self.across(&part, spec.side, filter, (left, 0.0, width, f64::from(part.height)))?;
+            let rows =
+                Flat { width: spec.side, height: part.height, channels: flat.channels, values: Cow::Owned(values) };
+            let values = self.scale(&rows, to, filter, Some((0.0, top, f64::from(spec.side), height)), Vec::new())?;
+            self.between = rows.values.into_owned();
+            values
+        };
         let rgb = match flat.channels {
             Channels::Rgb => values,
             Channels::Grey => values.into_iter().flat_map(|it| [it; 3]).collect(),
@@ -113,7 +128,7 @@ impl Reducer {
     }
 
     /// Scales all rows.
-    fn rows(&mut self, flat: &Flat<'_>, to: u32, filter: FilterType, crop: Crop) -> Result<Vec<u8>, String> {
+    fn across(&mut self, flat: &Flat<'_>, to: u32, filter: FilterType, crop: Crop) -> Result<Vec<u8>, String> {
         let mut out = std::mem::take(&mut self.between);
         #[cfg(target_arch = "x86_64")]
         if flat.channels == Channels::Rgb {
@@ -169,6 +184,14 @@ fn fitted((width, height): (u32, u32), side: u32) -> (u32, u32) {
     (scaled(width), scaled(height))
 }
 
+/// The first row, and the one behind the last, of the `n` of a picture that `side` rows of a part of it are made of: a kernel
+/// reaches beyond the part.
+fn reached((top, height): (f64, f64), n: u32, side: u32, filter: FilterType) -> (u32, u32) {
+    let support = if filter == FilterType::Bilinear { 1.0 } else { 2.0 };
+    let reach = support * (height / f64::from(side)).max(1.0);
+    ((top - reach).floor().max(0.0) as u32, (top + height + reach).ceil().min(f64::from(n)) as u32)
+}
+
 /// The part of a picture that `Resize(short)` and `CenterCrop(side)` of torchvision keep, `side <= short`: the shorter side
 /// becomes `short`, the longer one `floor(short * longer / shorter)`, and what is cut at the beginning of each is half of the
 /// rest, rounded, ties to even (`_compute_resized_output_size` and `_center_crop_compute_crop_anchor`).
@@ -202,6 +225,56 @@ mod tests {
         assert_eq!(center((448, 224), 224, 224), (112.0, 0.0, 224.0, 224.0));
         assert_eq!(center((100, 100), 224, 224), (0.0, 0.0, 100.0, 100.0));
         assert_eq!(center((2, 8), 4, 4), (0.0, 3.0, 2.0, 2.0));
+    }
+
+    /// A picture of waves without symmetry.
+    fn waves(width: u32, height: u32) -> Flat<'static> {
+        let value = |at: u32| {
+            let (x, y, channel) = (at / 3 % width, at / 3 / width, at % 3);
+            let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
+            (127.0 + 60.0 * ((9.0 * x + f64::from(channel)).sin() + (14.0 * y + 2.0 * x).cos())) as u8
+        };
+        Flat { width, height, channels: Channels::Rgb, values: (0..3 * width * height).map(value).collect() }
+    }
+
+    const FITS: [Fit; 3] = [Fit::Stretch, Fit::CenterCrop, Fit::InnerCrop(32)];
+
+    #[test]
+    fn a_narrow_picture_takes_little_memory() {
+        for (width, height) in [(1, 1_000_000), (23, 60_000), (24, 60_000)] {
+            let flat = waves(width, height);
+            for fit in FITS {
+                let mut reducer = Reducer::default();
+                reducer.input(&flat, &InputSpec { side: 24, fit, filter: Filter::Bicubic }).unwrap();
+                let most = flat.values.len().max(MOST_TIMES_AS_TALL as usize * 24 * 24 * 3);
+                let between = reducer.between.capacity().max(reducer.resizer.size_of_internal_buffers());
+                assert!(between <= most, "{width} x {height}, {fit:?}: {between} bytes, at most {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_not_needed_change_nothing() {
+        for (width, height) in [(48, 120), (30, 41), (7, 90), (20, 20), (12, 500)] {
+            let flat = waves(width, height);
+            for (fit, filter) in FITS.into_iter().flat_map(|it| [(it, Filter::Bilinear), (it, Filter::Bicubic)]) {
+                let found = Reducer::default().input(&flat, &InputSpec { side: 24, fit, filter }).unwrap();
+                let filter = if filter == Filter::Bilinear { FilterType::Bilinear } else { FilterType::CatmullRom };
+                let (left, top, part, tall) = match fit {
+                    Fit::Stretch => (0.0, 0.0, f64::from(width), f64::from(height)),
+                    Fit::CenterCrop => center((width, height), 24, 24),
+                    Fit::InnerCrop(short) => center((width, height), short, 24),
+                };
+                let mut reducer = Reducer::default();
+                let all = reducer.across(&flat, 24, filter, (left, 0.0, part, f64::from(height))).unwrap();
+                let all = Flat { width: 24, height, channels: Channels::Rgb, values: Cow::Owned(all) };
+                let expected = reducer.scale(&all, (24, 24), filter, Some((0.0, top, 24.0, tall)), Vec::new()).unwrap();
+                let worst = found.rgb.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
+                // Weights are rounded, and places within a part of the picture are other floating-point numbers; of the
+                // tallest picture, where columns are scaled first, the picture between is rounded elsewhere.
+                assert!(worst <= Some(1), "{width} x {height}, {fit:?}, {filter:?}: {worst:?} levels");
+            }
+        }
     }
 
     #[test]
