@@ -204,7 +204,7 @@ class Acceptance:
         the darkest are none, and what differs in color alone is one (discs, hearts, flags).
         """
         table = self.table
-        table.heading(f"emoji-{vendor}, copies of at least 0.97")
+        table.heading(f"emoji-{vendor}, copies of at least 0.975")
         family_of = {name: number for number, family in enumerate(families) for name in family}
         run = self.tamis.pairs(f"variants-{vendor}", folder, "--kind", "copy")
         table.equal("exit code", 0, run.exit)
@@ -290,7 +290,7 @@ class Acceptance:
         # Rows count from 1.
         alike, close = counts["correlated"], {finding["samples"][0]["row"] - 1 for finding in leaks}
         both = sum(row in close for row, _, _ in alike)
-        table.info("test pictures with a correlation of pixels >= .97 in train", f"{len(alike)} (numpy), {both} listed")
+        table.info("test pictures with a correlation of pixels >= .975 in train", f"{len(alike)} (numpy), {both} listed")
         table.info("split-leak: pictures of test that are close to one of train", len(leaks))
         for finding in leaks[:5]:
             keys = [sample["key"] for sample in finding["samples"][:2]]

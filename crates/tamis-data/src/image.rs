@@ -295,7 +295,9 @@ mod tests {
             let mut workspace = Workspace::default();
             let image = read::upright(Kind::Png, file.get_ref(), None, &mut workspace.pixels).unwrap();
             let source = Source { mode: ColorMode::Rgb, format: "png", note: None, pixels: Digest([0; 32]) };
-            let decoded = derive(&flat::flatten(image), source, Some(&spec), &mut workspace).unwrap();
+            let decoded =
+                derive(&flat::flatten(image), source, Wanted { input: Some(&spec), pdq: false }, &mut workspace)
+                    .unwrap();
             assert_eq!((decoded.facts.width, decoded.facts.height), (width, height));
             let Workspace { pixels: _, grey, hasher, reducer } = &workspace;
             let side = flat::LONGEST_SIDE as usize;
