@@ -5,12 +5,12 @@
 #       [--examples FOLDER]
 #   scripts/bench.sh pairs [PART ..] [--data acceptance-data] [--threads 1,2] [--rounds 5] [--quick] [--vectors X.npy]
 #       [--examples FOLDER]
-#   scripts/bench.sh million [--data acceptance-data] [--threads 2] [--quick] [--tamis target/release/tamis]
+#   scripts/bench.sh million [PART ..] [--data acceptance-data] [--threads 2] [--quick] [--tamis target/release/tamis]
 #   scripts/bench.sh copies [--data acceptance-data] [--tamis target/release/tamis] [--only real|emoji] [--min SCORE ..]
 #
-# PART: text mobilenet tokenizer images distill, and of pairs: lexical cosine; without any, all. The peers come from
+# PART: text mobilenet tokenizer images distill, of pairs lexical cosine, of million texts vectors; without any, all. The peers come from
 # PyPI into virtual environments of their own in --data, which git ignores. Every figure is the median of interleaved
-# rounds with equal threads, but for distillation and the million vectors, which run once; the table that is printed can
+# rounds with equal threads, but for distillation and the million, which run once; the table that is printed can
 # be committed under docs/benchmarks/. Needs python3, /usr/bin/time for the million, and a quiet machine; copies needs
 # no quiet one, and a Python with Pillow, numpy, scikit-image and scikit-learn, named by PYTHON. Exit: 0 measured, 1
 # tamis found other pairs than there are, 2 usage or a peer that cannot be had. --simd-python is a Python with

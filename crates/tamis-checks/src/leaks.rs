@@ -283,7 +283,11 @@ fn calibrated(options: &LeakOptions, fixed: Cut, reference: &[f32], tests: &[f32
             fixed.min,
             bound.unwrap_or(0)
         ));
-        return Cut { min, notes, curve, ..fixed };
+        let source = match fixed.min < min {
+            true => "above the highest score of the references, which are too few to tell a rate".to_owned(),
+            false => fixed.source,
+        };
+        return Cut { min, source, notes, curve, ..fixed };
     }
     let flagged = tests.iter().zip(&p_values).filter(|(_, p)| rejected.is_some_and(|limit| **p <= limit));
     // Nothing is called a copy where nothing is rejected.
