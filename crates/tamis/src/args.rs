@@ -127,9 +127,9 @@ pub(crate) struct AuditArgs {
     /// Sets an option of a check: CHECK.OPTION=VALUE.
     #[arg(long, value_name = "OPTION")]
     pub(crate) set: Vec<String>,
-    /// Which of several near copies is kept, the first reason first: split (test before validation before train), size (most
-    /// pixels, longest text), label (the one that most copies have), key (smallest), first, column:NAME (largest number).
-    /// [default: split,size,label,key]
+    /// Which of several copies is kept, near or identical, the first reason first: split (test before validation before
+    /// train), size (most pixels, longest text), label (the one that most copies have), key (smallest), first, column:NAME
+    /// (largest number). [default: split,size,label,key, and of identical ones the first]
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     pub(crate) keep: Vec<String>,
     #[command(flatten)]
