@@ -410,8 +410,8 @@ impl Planned {
 
 impl Tally {
     fn note(&self, notes: &mut Vec<String>) {
-        if 0 < self.unreadable {
-            notes.push(format!("{} could not be read", count(self.unreadable, "sample", "samples")));
+        if let Some(first) = &self.first_reason {
+            notes.push(format!("{} could not be read, first {first}", count(self.unreadable, "sample", "samples")));
         }
         if 0 < self.mended {
             let n = count(self.mended, "text holds", "texts hold");
