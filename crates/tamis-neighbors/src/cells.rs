@@ -25,15 +25,16 @@ use crate::screen::{Rounded, STEP, count, pair_cost, product_cost};
 /// How many cells a plan chooses from.
 const N_CELLS: [usize; 4] = [64, 256, 1024, 4096];
 
-/// Rows from which centroids are made, for each of them, and rounds of the making. More make better cells, and cost more
-/// than they save.
+/// Rows from which centroids are made, for each of them, and rounds of the making. Guesses: more make better cells, and cost
+/// more.
 const ROWS_PER_CENTROID: usize = 16;
 const ROUNDS: usize = 3;
 
 /// Rows that are put into cells to know how many copies there would be.
 const SAMPLE: usize = 4096;
 
-/// What a pair in a cell costs more than one among all: rows are gathered, and blocks are smaller. By measurement.
+/// What a pair in a cell costs more than one among all: rows are gathered, and blocks are smaller. A guess, as the next one;
+/// both change the time only.
 const IN_CELL: f64 = 1.5;
 
 /// By how much the cells have to be expected to be faster, for the estimate may be wrong.
@@ -205,9 +206,10 @@ impl Placed {
         let members = [residents, self.guests.of(cell)].concat();
         let mut found = RowPairs::default();
         let keep = options.max_pairs;
-        let Some(screen) = (!residents.is_empty()).then(|| rounded.part(&members).screen()).flatten() else {
+        if residents.is_empty() {
             return found;
-        };
+        }
+        let screen = rounded.part(&members).screen();
         let (mut hits, mut scores, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
         let block_rows = options.block_rows.max(1);
         for start in (0..residents.len()).step_by(block_rows) {

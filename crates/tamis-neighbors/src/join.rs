@@ -98,7 +98,7 @@ fn join_with_itself(
     {
         return cells.join(rows, copies, rounded, options, task);
     }
-    let screen = rounded.and_then(Rounded::screen);
+    let screen = rounded.map(Rounded::screen);
     join(None, rows, copies.map(|copies| [copies, copies]), screen.as_ref(), options, task)
 }
 
@@ -116,7 +116,7 @@ pub fn cross_join(
     task: &dyn Task,
 ) -> RowPairs {
     assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
-    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine)).and_then(Rounded::screen);
+    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine)).map(Rounded::screen);
     join(Some(queries), base, None, screen.as_ref(), options, task)
 }
 
@@ -136,7 +136,7 @@ pub fn cross_join_of_copies(
     task: &dyn Task,
 ) -> RowPairs {
     assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
-    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine)).and_then(Rounded::screen);
+    let screen = plan(Some(queries), base, Want::Cosine(options.min_cosine)).map(Rounded::screen);
     join(Some(queries), base, Some(copies), screen.as_ref(), options, task)
 }
 

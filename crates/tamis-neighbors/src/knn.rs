@@ -46,7 +46,7 @@ pub fn knn(rows: ArrayView2<'_, f32>, k: usize, task: &dyn Task) -> Neighbors {
     let k = k.min(rows.nrows().saturating_sub(1));
     let distinct = DistinctRows::of(rows);
     task.advance((rows.nrows() - distinct.len()) as u64);
-    let screen = plan(None, distinct.rows(), Want::Neighbors(k.min(distinct.len()))).and_then(Rounded::screen);
+    let screen = plan(None, distinct.rows(), Want::Neighbors(k.min(distinct.len()))).map(Rounded::screen);
     let found = nearest(None, distinct.rows(), k.min(distinct.len().saturating_sub(1)), screen.as_ref(), task);
     distinct.expand(found, k)
 }
@@ -63,7 +63,7 @@ pub fn nearest_in(queries: ArrayView2<'_, f32>, base: ArrayView2<'_, f32>, k: us
     assert_eq!(queries.ncols(), base.ncols(), "because a cosine needs vectors of one length");
     let distinct = DistinctRows::of(base);
     let n_nearest = k.min(distinct.len());
-    let screen = plan(Some(queries), distinct.rows(), Want::Neighbors(n_nearest)).and_then(Rounded::screen);
+    let screen = plan(Some(queries), distinct.rows(), Want::Neighbors(n_nearest)).map(Rounded::screen);
     let found = nearest(Some(queries), distinct.rows(), n_nearest, screen.as_ref(), task);
     distinct.expand_in(found, k.min(base.nrows()))
 }

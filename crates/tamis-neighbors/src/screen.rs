@@ -96,7 +96,7 @@ impl Rounded {
         instructions: Instructions,
     ) -> Option<Self> {
         let width = space.width();
-        if MAX_DIM < width || 1.04 < space.norm() {
+        if instructions.max_width() < width || 1.04 < space.norm() {
             return None;
         }
         // No less than the largest number of some unit row, so that limits stay within the integers.
@@ -134,12 +134,12 @@ impl Rounded {
         Self { queries: None, base: self.base.select(rows), ..*self }
     }
 
-    /// Makes the rows ready for the machine's instructions; `None` where rows are too long for its way.
-    pub(crate) fn screen(self) -> Option<Screen> {
+    /// Makes the rows ready for the machine's instructions.
+    pub(crate) fn screen(self) -> Screen {
         let extra = |error: &f32| ceil(f64::from(*error) * self.longest / self.unit) + 1;
         let extra = self.base.errors.iter().map(extra).collect();
-        let kernel = Kernel::new(self.queries.as_ref(), &self.base, extra, self.instructions)?;
-        Some(Screen { rows: self, kernel })
+        let kernel = Kernel::new(self.queries.as_ref(), &self.base, extra, self.instructions);
+        Screen { rows: self, kernel }
     }
 }
 
@@ -187,22 +187,27 @@ impl Screen {
 }
 
 impl Kernel {
-    /// `None` where rows are too long for the machine's way.
-    fn new(queries: Option<&Quantized>, base: &Quantized, extra: Vec<i32>, instructions: Instructions) -> Option<Self> {
+    fn new(queries: Option<&Quantized>, base: &Quantized, extra: Vec<i32>, instructions: Instructions) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if instructions == Instructions::Best
+        if instructions.are_vnni()
             && let Some(panels) = vnni::Panels::new(base, &extra)
         {
-            return Some(Self::Vnni(panels));
+            return Self::Vnni(panels);
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = instructions;
-        let width = base.n_groups * quantized::GROUP;
-        (width <= MAX_FLOAT_DIM).then(|| Self::Float {
-            queries: queries.map(Quantized::to_f32),
-            base: base.to_f32(),
-            extra,
-        })
+        Self::Float { queries: queries.map(Quantized::to_f32), base: base.to_f32(), extra }
+    }
+}
+
+impl Instructions {
+    fn are_vnni(self) -> bool {
+        self == Self::Best && has_vnni()
+    }
+
+    /// Most columns of a row.
+    fn max_width(self) -> usize {
+        if self.are_vnni() { MAX_DIM } else { MAX_FLOAT_DIM }
     }
 }
 

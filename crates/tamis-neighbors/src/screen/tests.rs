@@ -24,7 +24,7 @@ fn screens(queries: Option<&Array2<f32>>, base: &Array2<f32>) -> Vec<Screen> {
     // A reach that is too small cuts large numbers: that costs time, not pairs.
     let screens = each.map(|(space, instructions)| {
         Rounded::new(queries.map(|rows| rows.view()), base.view(), space, 0.3, instructions)
-            .and_then(Rounded::screen)
+            .map(Rounded::screen)
             .expect("because the rows have unit length")
     });
     screens.collect()
@@ -135,7 +135,7 @@ fn a_screen_of_rows_along_few_directions_leaves_few_pairs() {
     let space = Space::projected(turned(&longest(rows.view(), 12), 12));
     assert_eq!(space.width(), 12 + REST);
     let rounded = Rounded::new(None, rows.view(), &space, 0.8, Instructions::Best).unwrap();
-    let screen = rounded.screen().unwrap();
+    let screen = rounded.screen();
     let mut hits = Vec::new();
     assert!(screen.hits(0..200, std::iter::repeat(0.9), 0..200, usize::MAX, &mut hits));
     // The five clusters, whose centers are far apart.
@@ -151,12 +151,12 @@ fn a_plan_changes_no_result_and_spares_rows_that_are_alike() {
         let rows = rows(kind, 2100, 40, 11);
         let options = JoinOptions { min_cosine: 0.95, max_pairs: 3000, block_rows: 256 };
         let expected = join(None, rows.view(), None, None, &options, &NoProgress);
-        let screen = choose(None, rows.view(), Want::Cosine(0.95), any).and_then(Rounded::screen);
+        let screen = choose(None, rows.view(), Want::Cosine(0.95), any).map(Rounded::screen);
         assert!(!matches!(kind, Kind::Identical) || screen.is_none());
         let found = join(None, rows.view(), None, screen.as_ref(), &options, &NoProgress);
         assert_eq!((found.n_found, found.pairs), (expected.n_found, expected.pairs), "{kind:?}");
         let expected = nearest(None, rows.view(), 5, None, &NoProgress);
-        let screen = choose(None, rows.view(), Want::Neighbors(5), any).and_then(Rounded::screen);
+        let screen = choose(None, rows.view(), Want::Neighbors(5), any).map(Rounded::screen);
         assert_eq!(nearest(None, rows.view(), 5, screen.as_ref(), &NoProgress), expected, "{kind:?}");
     }
     let rows = rows(Kind::Isotropic, 100, 40, 11);
@@ -211,6 +211,6 @@ fn rows_that_f32_cannot_hold_the_products_of_are_not_screened() {
         let rows = Array2::from_elem((4, dim as usize), number as f32);
         let space = Space::All { dim: dim as usize };
         let rounded = Rounded::new(None, rows.view(), &space, number, Instructions::Float);
-        assert_eq!(rounded.and_then(Rounded::screen).is_some(), is_screened, "{dim}");
+        assert_eq!(rounded.is_some(), is_screened, "{dim}");
     }
 }

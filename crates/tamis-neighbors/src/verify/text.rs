@@ -26,7 +26,7 @@ use crate::lexical::{hash, hash_of_run};
 
 /// Words of a text that are looked for in another one; the rest of a longer one is not. Where they are looked for in the
 /// passages of a text, all of that is searched. Chosen so that comparing two of the longest takes 0.6 seconds at most,
-/// measured on texts of few different words.
+/// measured on whole texts of few different words; a passage may be twice as long.
 const MAX_WORDS: usize = 20_000;
 
 /// Bits of a place in a text.
@@ -443,7 +443,7 @@ impl Matches {
 /// A common subsequence that can be continued: its weight, and in the last bits its first place in the second text. The
 /// heaviest is the largest, of equally heavy ones the one that begins last; 0 where there is none.
 ///
-/// A weight of 20,000 words has fewer than the 49 bits that are left.
+/// A weight of 20,000 words has fewer than the 48 bits that are left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Chain(u64);
 
