@@ -1,0 +1,133 @@
+//! How many labels are wrong, and how many are worth a look.
+
+use super::{Grouping, RowEvidence};
+
+/// Number of standard deviations on either side of a 90 % interval.
+const Z90: f64 = 1.645;
+
+/// A share with its 90 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Most probable share, in [0, 1].
+    pub estimate: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+/// Wrong labels among the samples of one given class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClassNoise {
+    /// The given label.
+    pub class: u32,
+    /// Judged samples that have it.
+    pub n: usize,
+    /// Share of them that have another class.
+    pub rate: Rate,
+}
+
+/// How many labels are wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoiseEstimate {
+    /// Judged samples.
+    pub n: usize,
+    /// Share of wrong labels among them.
+    pub rate: Rate,
+    /// The same by given label, ascending; classes without judged samples are left out.
+    pub by_class: Vec<ClassNoise>,
+    /// How far to read the list of suspects.
+    pub budget: ReviewBudget,
+}
+
+/// How far to read the list of suspects, worst first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReviewBudget {
+    /// Samples to review.
+    pub n: usize,
+    /// Errors to expect among them.
+    pub expected_errors: f64,
+}
+
+/// Chance of an error below which the next sample is no longer worth a look: one in five.
+const WORTH_A_LOOK: f64 = 0.2;
+
+/// Relative error of the estimate that no number of samples takes away.
+const MODEL_ERROR: f64 = 0.1;
+
+/// Share of the honest doubt, what the judges doubt beyond the wrong labels, that may be taken for wrong labels.
+const DOUBT_ERROR: f64 = 0.05;
+
+impl NoiseEstimate {
+    pub(super) fn new(labels: &[Option<u32>], n_classes: usize, grouping: &Grouping, rows: &[RowEvidence]) -> Self {
+        let mut all = Sum::default();
+        let mut by_class = vec![Sum::default(); n_classes];
+        for family in 0..grouping.n_families() {
+            let mut in_family = Sum::default();
+            for &row in grouping.family(family) {
+                let row = row as usize;
+                let Some(label) = labels[row] else { continue };
+                let own = Sum::of(&rows[row]);
+                in_family.add(&own);
+                by_class[label as usize].add(&own);
+            }
+            // Copies are right or wrong together.
+            in_family.variance *= in_family.n.max(1.0);
+            all.add(&in_family);
+        }
+        let by_class = (0..).zip(&by_class).filter(|(_, sum)| 0.0 < sum.n);
+        Self {
+            n: all.n as usize,
+            rate: all.rate(),
+            by_class: by_class.map(|(class, sum)| ClassNoise { class, n: sum.n as usize, rate: sum.rate() }).collect(),
+            budget: ReviewBudget::new(rows),
+        }
+    }
+}
+
+/// Sums over samples.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    n: f64,
+    errors: f64,
+    /// Variance of the number of errors, given the chances.
+    variance: f64,
+    /// Chance of another class before the label was looked at.
+    doubt: f64,
+}
+
+impl Sum {
+    fn of(row: &RowEvidence) -> Self {
+        let (Some(given), Some(correct)) = (row.given_probability, row.correct_probability) else {
+            return Self::default();
+        };
+        let error = 1.0 - f64::from(correct);
+        Self { n: 1.0, errors: error, variance: error * (1.0 - error), doubt: 1.0 - f64::from(given) }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.n += other.n;
+        self.errors += other.errors;
+        self.variance += other.variance;
+        self.doubt += other.doubt;
+    }
+
+    fn rate(&self) -> Rate {
+        let n = self.n.max(1.0);
+        let estimate = self.errors / n;
+        let doubt = (self.doubt - self.errors).max(0.0) / n;
+        let sampling = self.variance / (n * n);
+        let model = MODEL_ERROR * estimate;
+        let ambiguity = DOUBT_ERROR * doubt;
+        let half = Z90 * (sampling + model * model + ambiguity * ambiguity).sqrt();
+        Rate { estimate, low: (estimate - half).max(0.0), high: (estimate + half).min(1.0) }
+    }
+}
+
+impl ReviewBudget {
+    fn new(rows: &[RowEvidence]) -> Self {
+        let chances = rows.iter().filter_map(|row| row.correct_probability).map(|correct| 1.0 - f64::from(correct));
+        let worth: Vec<f64> = chances.filter(|&chance| WORTH_A_LOOK <= chance).collect();
+        Self { n: worth.len(), expected_errors: worth.iter().sum() }
+    }
+}
