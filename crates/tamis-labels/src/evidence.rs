@@ -153,6 +153,8 @@ pub fn label_evidence(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -
     check(samples, options)?;
     let n = samples.labels.len();
     let grouping = Grouping::new(samples.families);
+    let draw = draw(samples, &grouping);
+    let is_spread = spread(samples, &grouping, &draw);
     let mut trust = vec![1.0_f32; n];
     let mut vote_labels = samples.labels.to_vec();
     for sweep in 0.. {
@@ -160,6 +162,7 @@ pub fn label_evidence(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -
             features: samples.features,
             labels: samples.labels,
             weights: &trust,
+            is_spread: &is_spread,
             n_classes: samples.n_classes,
         };
         let votes =
@@ -171,7 +174,7 @@ pub fn label_evidence(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -
             vote_labels: &vote_labels,
             grouping: &grouping,
         };
-        let (weights, channel) = channel::fit_weights(&judges.sample(), samples.n_classes);
+        let (weights, channel) = channel::fit_weights(&judges.sample(&draw), samples.n_classes);
         let candidates = judges.candidates(weights);
         let channel = channel::fit_channel(&candidates, samples.labels, &channel);
         if sweep == options.sweeps {
@@ -232,17 +235,13 @@ struct Judges<'a> {
 }
 
 impl Judges<'_> {
-    /// Scores of the families with the smallest hash: the same samples in whatever order they come.
-    fn sample(&self) -> Sample {
+    /// Full scores of the families that come first in the draw.
+    fn sample(&self, draw: &[u32]) -> Sample {
         let n_rows = SAMPLE_ROWS.min(SAMPLE_SCORES / self.labeled.n_classes).max(1);
-        let mut families: Vec<(u64, usize)> = (0..self.grouping.n_families())
-            .map(|family| (vector_hash(self.labeled.features.row(self.grouping.family(family)[0] as usize)), family))
-            .collect();
-        families.sort_unstable();
         let mut rows = Vec::new();
-        for (_, family) in families {
+        for &family in draw {
             let labeled = |row: &&u32| self.labeled.labels[**row as usize].is_some();
-            rows.extend(self.grouping.family(family).iter().filter(labeled).take(n_rows - rows.len()));
+            rows.extend(self.grouping.family(family as usize).iter().filter(labeled).take(n_rows - rows.len()));
             if rows.len() == n_rows {
                 break;
             }
@@ -294,6 +293,35 @@ impl Judges<'_> {
         }
         candidates
     }
+}
+
+/// All families in an order that their vectors decide, not their place: samples are taken from its beginning.
+fn draw(samples: &LabeledVectors<'_>, grouping: &Grouping) -> Vec<u32> {
+    let mut families: Vec<(u64, u32)> = (0..grouping.n_families() as u32)
+        .map(|family| (vector_hash(samples.features.row(grouping.family(family as usize)[0] as usize)), family))
+        .collect();
+    families.sort_unstable();
+    families.into_iter().map(|(_, family)| family).collect()
+}
+
+/// The rows to which the covariance is fitted: whole families from the beginning of the draw.
+fn spread(samples: &LabeledVectors<'_>, grouping: &Grouping, draw: &[u32]) -> Vec<bool> {
+    let (n, d) = samples.features.dim();
+    let n_rows = gaussian::ROWS_PER_DIMENSION * d;
+    if n <= n_rows {
+        return vec![true; n];
+    }
+    let mut is_spread = vec![false; n];
+    let mut taken = 0;
+    for &family in draw {
+        let members = grouping.family(family as usize);
+        members.iter().for_each(|&row| is_spread[row as usize] = true);
+        taken += members.len();
+        if n_rows <= taken {
+            break;
+        }
+    }
+    is_spread
 }
 
 /// FNV-1a over the first numbers of a vector: enough to draw a sample that does not depend on the order.
@@ -388,4 +416,139 @@ fn summed(mut pairs: Vec<Confusion>) -> Vec<Confusion> {
         .collect();
     sums.sort_by(|a, b| b.count.total_cmp(&a.count));
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two classes on either side of zero, `n` samples each, and their neighbors by brute force.
+    struct Scene {
+        features: Array2<f32>,
+        labels: Vec<Option<u32>>,
+        families: Vec<u32>,
+        neighbors: Array2<u32>,
+        similarities: Array2<f32>,
+    }
+
+    impl Scene {
+        fn new(n: usize) -> Self {
+            let mut state = 1_u32;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+            };
+            let features = Array2::from_shape_fn((2 * n, 4), |(row, column)| {
+                next() + if column > 0 { 0.0 } else if row % 2 == 0 { 1.0 } else { -1.0 }
+            });
+            let labels = (0..2 * n as u32).map(|row| Some(row % 2)).collect();
+            let families = (0..2 * n as u32).collect();
+            Self { features, labels, families, neighbors: Array2::zeros((0, 0)), similarities: Array2::zeros((0, 0)) }
+        }
+
+        /// Ten neighbors by the negative distance, brought into [0, 1].
+        fn find_neighbors(&mut self) {
+            let n = self.features.nrows();
+            self.neighbors = Array2::zeros((n, 10));
+            self.similarities = Array2::zeros((n, 10));
+            for row in 0..n {
+                let mut found: Vec<(f32, u32)> = (0..n)
+                    .filter(|&other| other != row)
+                    .map(|other| {
+                        let difference = &self.features.row(row) - &self.features.row(other);
+                        (1.0 / (1.0 + difference.dot(&difference)), other as u32)
+                    })
+                    .collect();
+                found.sort_by(|a, b| b.0.total_cmp(&a.0));
+                for (place, (similarity, other)) in found.into_iter().take(10).enumerate() {
+                    self.neighbors[[row, place]] = other;
+                    self.similarities[[row, place]] = similarity;
+                }
+            }
+        }
+
+        fn evidence(&self) -> LabelEvidence {
+            let samples = LabeledVectors {
+                features: self.features.view(),
+                labels: &self.labels,
+                n_classes: 2,
+                families: &self.families,
+                neighbors: self.neighbors.view(),
+                similarities: self.similarities.view(),
+            };
+            label_evidence(&samples, &EvidenceOptions::default()).unwrap()
+        }
+    }
+
+    #[test]
+    fn flipped_labels_are_suspected_and_no_others() {
+        let mut scene = Scene::new(100);
+        scene.find_neighbors();
+        for row in [10, 31, 77] {
+            scene.labels[row] = scene.labels[row].map(|label| 1 - label);
+        }
+        let evidence = scene.evidence();
+        let suspected: Vec<usize> = (0..200).filter(|&row| evidence.rows[row].is_suspected()).collect();
+        assert_eq!(suspected, [10, 31, 77]);
+        assert_eq!(evidence.rows[10].suggested, 0);
+        assert_eq!(evidence.noise.budget.n, 3);
+        let rate = evidence.noise.rate;
+        assert!(rate.low <= 0.015 && 0.015 <= rate.high, "{rate:?}");
+    }
+
+    #[test]
+    fn copies_with_the_same_wrong_label_do_not_confirm_each_other() {
+        let mut scene = Scene::new(40);
+        // Row 3 of class 1 lies among class 0, nine times.
+        for row in [3, 5, 7, 9, 11, 13, 15, 17, 19] {
+            let copied = scene.features.row(0).mapv(|value| value + 0.01);
+            scene.features.row_mut(row).assign(&copied);
+            scene.families[row] = 3;
+        }
+        scene.find_neighbors();
+        let evidence = scene.evidence();
+        assert!(evidence.rows[3].is_suspected(), "{:?}", evidence.rows[3]);
+        scene.families = (0..80).collect();
+        assert!(!scene.evidence().rows[3].is_suspected());
+    }
+
+    #[test]
+    fn a_sample_without_label_is_scored_and_not_learned_from() {
+        let mut scene = Scene::new(30);
+        scene.find_neighbors();
+        scene.labels[4] = None;
+        let evidence = scene.evidence();
+        assert_eq!(evidence.rows[4].given_probability, None);
+        assert_eq!(evidence.rows[4].suggested, 0);
+        assert_eq!(evidence.noise.n, 59);
+    }
+
+    #[test]
+    fn a_class_of_one_family_is_not_judged() {
+        let mut scene = Scene::new(30);
+        scene.find_neighbors();
+        for (row, label) in scene.labels.iter_mut().enumerate() {
+            *label = Some(u32::from(row == 3));
+        }
+        let evidence = scene.evidence();
+        assert_eq!(evidence.rows[3].suspicion(), None);
+        assert!(evidence.rows[4].suspicion().is_some());
+    }
+
+    #[test]
+    fn one_class_is_refused() {
+        let mut scene = Scene::new(3);
+        scene.labels = vec![Some(1); 6];
+        scene.find_neighbors();
+        let samples = LabeledVectors {
+            features: scene.features.view(),
+            labels: &scene.labels,
+            n_classes: 2,
+            families: &scene.families,
+            neighbors: scene.neighbors.view(),
+            similarities: scene.similarities.view(),
+        };
+        let message = label_evidence(&samples, &EvidenceOptions::default()).unwrap_err().to_string();
+        assert_eq!(message, "labels has 1 distinct classes, expected at least 2");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, azip, s};
 
 use super::Grouping;
 use super::gaussian::{Gaussian, Labeled};
@@ -41,6 +41,8 @@ struct ClassPart {
     class: usize,
     weight: f64,
     count: f64,
+    /// Whether the covariance is fitted to the family.
+    is_spread: bool,
     /// Place of its mean vector behind the rows of the block; `None` when it is the only member's own vector.
     mean: Option<usize>,
 }
@@ -144,7 +146,13 @@ fn classes_of(samples: &Labeled<'_>, members: &[u32]) -> Vec<ClassPart> {
                 part.weight += weight;
                 part.count += 1.0;
             }
-            None => classes.push(ClassPart { class: label as usize, weight, count: 1.0, mean: None }),
+            None => classes.push(ClassPart {
+                class: label as usize,
+                weight,
+                count: 1.0,
+                is_spread: samples.is_spread[row as usize],
+                mean: None,
+            }),
         }
     }
     classes.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.class.cmp(&b.class)));
@@ -172,7 +180,7 @@ impl Term {
             class: part.class,
             rest: gaussian.count(part.class) - part.count,
             step: changes.map(|(step, _)| step),
-            factor: changes.map_or(0.0, |(_, factor)| factor),
+            factor: changes.filter(|_| part.is_spread).map_or(0.0, |(_, factor)| factor),
             mean,
             class_mean,
         }
@@ -245,15 +253,17 @@ impl<'a> Removal<'a> {
 
     fn correct_single(&self, term: &Term, along: f64, block: &Products<'_>, scores: &mut [f32]) {
         let Some(step) = term.step else { return };
-        let (gain, norm) = (self.kernel[[0, 0]], self.inner[[0, 0]]);
+        let gain = if self.n_terms == 0 { 0.0 } else { self.kernel[[0, 0]] };
+        let norm = self.inner[[0, 0]];
         let (mean, class_mean) = (block.products.row(term.mean), block.products.row(term.class_mean));
         let half_gain = (gain / 2.0) as f32;
+        let along_f32 = along as f32;
         let own_score = scores[term.class];
         let own = along - f64::from(mean[term.class] - class_mean[term.class]);
-        for ((score, mean), class_mean) in scores.iter_mut().zip(mean).zip(class_mean) {
-            let toward = along as f32 - (mean - class_mean);
+        azip!((score in &mut scores[..], &mean in mean, &class_mean in class_mean) {
+            let toward = along_f32 - (mean - class_mean);
             *score -= half_gain * toward * toward;
-        }
+        });
         // The distance to the class mean that has moved by -step u.
         let toward = own + step * norm;
         let moved = 2.0 * step * own + step * step * norm;

@@ -5,21 +5,25 @@
 //! covariance; both are closed forms (Sherman, Morrison and Woodbury), so one fit serves all samples.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, Axis, azip, s};
 use rayon::prelude::*;
 
 use super::Grouping;
 use super::family::LeftOut;
 use super::linear::{cholesky, invert_lower};
 
-/// Columns of one panel of the covariance, the unit of parallel work: it must not depend on the number of threads.
-const PANEL: usize = 64;
+/// Columns of one panel of a triangle, a unit of parallel work: it must not depend on the number of threads.
+const PANEL: usize = 128;
 
 /// Rows whose products are made at once: at 384 dimensions 1.5 MiB, about one core's second-level cache.
 const BLOCK_ROWS: usize = 1024;
 
-/// Blocks whose panels are summed by one task: 2^18 rows.
-const BLOCKS_PER_SUM: usize = 256;
+/// Blocks whose panels are summed by one task.
+const BLOCKS_PER_SUM: usize = 16;
+
+/// Rows per dimension to which the covariance is fitted at most. A covariance of `m` rows blurs distances by about
+/// `d / m`: here 1.6 %.
+pub(super) const ROWS_PER_DIMENSION: usize = 64;
 
 /// What is added to the diagonal relative to the mean variance, so that equal vectors have a covariance to divide by.
 const RIDGE: f64 = 1e-9;
@@ -37,9 +41,10 @@ pub(super) struct Gaussian {
     half_norms: Vec<f32>,
     /// Weight of the samples of each class.
     class_weights: Vec<f64>,
-    /// Samples of each class, unweighted.
+    /// Samples of each class, unweighted, and their logarithms.
     class_counts: Vec<f64>,
-    /// Share of the sample covariance in the covariance, divided by the total weight.
+    log_counts: Vec<f32>,
+    /// Share of the sample covariance in the covariance, divided by the weight of its rows.
     share: f64,
 }
 
@@ -51,6 +56,8 @@ pub(super) struct Labeled<'a> {
     pub(super) labels: &'a [Option<u32>],
     /// Trust in each label, above 0.
     pub(super) weights: &'a [f32],
+    /// Whether the covariance is fitted to a row.
+    pub(super) is_spread: &'a [bool],
     pub(super) n_classes: usize,
 }
 
@@ -64,44 +71,41 @@ impl Labeled<'_> {
 impl Gaussian {
     /// Fits means and covariance; `shrinkage` of the covariance is its mean variance in all directions.
     ///
-    /// 2 n·d²/2 multiplications for the covariance, 2 d³/3 for its factor.
+    /// m·d²/2 multiplications for the covariance of m rows, 2 d³/3 for its factor.
     pub(super) fn fit(samples: &Labeled<'_>, shrinkage: f64) -> Self {
         let d = samples.features.ncols();
         let (class_weights, class_counts) = class_totals(samples);
-        let total: f64 = class_weights.iter().sum();
-        let sums = class_sums(samples);
-        let center: Vec<f64> = sums.sum_axis(Axis(0)).iter().map(|sum| sum / total).collect();
-        let mut means = sums;
+        let mut means = class_sums(samples);
+        let center = means.sum_axis(Axis(0)) / class_weights.iter().sum::<f64>();
         for (mut mean, &weight) in means.rows_mut().into_iter().zip(&class_weights) {
-            for (value, center) in mean.iter_mut().zip(&center) {
-                *value = if 0.0 < weight { *value / weight - center } else { 0.0 };
+            if 0.0 < weight {
+                mean /= weight;
+            } else {
+                mean.assign(&center);
             }
         }
-        let center_f32: Vec<f32> = center.iter().map(|&value| value as f32).collect();
-        let mut covariance = scatter(samples, &center_f32);
-        let weighted = &means * &ndarray::ArrayView1::from(&class_weights).insert_axis(Axis(1));
-        general_mat_mul(-1.0, &means.t(), &weighted, 1.0, &mut covariance);
-        covariance /= total;
+        let rows: Vec<usize> =
+            (0..samples.labels.len()).filter(|&row| samples.is_spread[row] && samples.labels[row].is_some()).collect();
+        let total: f64 = rows.iter().map(|&row| f64::from(samples.weights[row])).sum();
+        let mut covariance = scatter(samples, &rows, &means.mapv(|value| value as f32)) / total;
         let variance = (covariance.diag().sum() / d as f64).max(f64::MIN_POSITIVE);
         covariance *= 1.0 - shrinkage;
         covariance.diag_mut().mapv_inplace(|value| value + (shrinkage + RIDGE) * variance);
         let factor = cholesky(covariance).unwrap_or_else(|| Array2::eye(d) * variance.sqrt());
         let inverse = invert_lower(&factor);
+        means -= &center;
         let means = means.dot(&inverse.t()).mapv(|value| value as f32);
         let half_norms = means.rows().into_iter().map(|mean| mean.dot(&mean) / 2.0).collect();
         Self {
-            center: center_f32,
+            center: center.mapv(|value| value as f32).to_vec(),
             whitening: inverse.mapv(|value| value as f32),
             means,
             half_norms,
             class_weights,
+            log_counts: class_counts.iter().map(|count| count.ln() as f32).collect(),
             class_counts,
             share: (1.0 - shrinkage) / total,
         }
-    }
-
-    pub(super) fn n_classes(&self) -> usize {
-        self.class_counts.len()
     }
 
     /// Log densities plus log class shares, `(rows.len(), n_classes)`, up to a constant per row.
@@ -128,8 +132,8 @@ impl Gaussian {
         let products = whitened.dot(&self.means.t());
         let mut scores = products.slice(s![..rows.len(), ..]).to_owned();
         for mut row in scores.rows_mut() {
-            for ((score, half_norm), count) in row.iter_mut().zip(&self.half_norms).zip(&self.class_counts) {
-                *score += (count.ln() as f32) - half_norm;
+            for ((score, half_norm), log_count) in row.iter_mut().zip(&self.half_norms).zip(&self.log_counts) {
+                *score += log_count - half_norm;
             }
         }
         left_out.correct(self, &whitened, &products, &mut scores);
@@ -155,8 +159,8 @@ impl Gaussian {
     fn whiten(&self, vectors: &Array2<f32>) -> Array2<f32> {
         let d = self.center.len();
         let mut whitened = Array2::zeros(vectors.dim());
-        for start in (0..d).step_by(2 * PANEL) {
-            let end = d.min(start + 2 * PANEL);
+        for start in (0..d).step_by(PANEL) {
+            let end = d.min(start + PANEL);
             general_mat_mul(
                 1.0,
                 &vectors.slice(s![.., ..end]),
@@ -194,42 +198,161 @@ fn class_sums(samples: &Labeled<'_>) -> Array2<f64> {
     sums
 }
 
-/// `Σ w (x - center)(x - center)ᵀ` over the labeled rows, `(d, d)`; only the lower triangle is meant.
-///
-/// One factor of the product is taken as it is: the weighted sum of the other is zero, so its center drops out.
-fn scatter(samples: &Labeled<'_>, center: &[f32]) -> Array2<f64> {
-    let (n, d) = samples.features.dim();
-    let n_blocks = n.div_ceil(BLOCK_ROWS);
-    let tasks: Vec<(usize, usize)> = (0..n_blocks.div_ceil(BLOCKS_PER_SUM))
-        .flat_map(|sum| (0..d.div_ceil(PANEL)).map(move |panel| (sum, panel)))
-        .collect();
-    let sum_panel = |&(sum, panel): &(usize, usize)| {
-        let start = panel * PANEL;
+/// `Σ w (x - m)(x - m)ᵀ` over the given rows, with the mean `m` of each row's class, `(d, d)`; only the lower triangle
+/// is meant.
+fn scatter(samples: &Labeled<'_>, rows: &[usize], means: &Array2<f32>) -> Array2<f64> {
+    let d = means.ncols();
+    let blocks: Vec<&[usize]> = rows.chunks(BLOCK_ROWS).collect();
+    let tasks: Vec<(&[&[usize]], usize)> =
+        blocks.chunks(BLOCKS_PER_SUM).flat_map(|blocks| (0..d).step_by(PANEL).map(move |start| (blocks, start))).collect();
+    let sum_panel = |&(blocks, start): &(&[&[usize]], usize)| {
         let end = d.min(start + PANEL);
         let mut total = Array2::<f64>::zeros((d - start, end - start));
         let mut product = Array2::<f32>::zeros(total.dim());
-        for block in sum * BLOCKS_PER_SUM..n_blocks.min((sum + 1) * BLOCKS_PER_SUM) {
-            let rows = block * BLOCK_ROWS..n.min((block + 1) * BLOCK_ROWS);
-            let mut weighted = samples.features.slice(s![rows.clone(), start..end]).to_owned();
-            for (row, mut vector) in rows.clone().zip(weighted.rows_mut()) {
-                let weight = samples.of(row).map_or(0.0, |(_, weight)| weight as f32);
-                for (value, center) in vector.iter_mut().zip(&center[start..end]) {
-                    *value = weight * (*value - center);
-                }
+        let mut centered = Array2::<f32>::zeros((BLOCK_ROWS, d - start));
+        let mut weighted = Array2::<f32>::zeros((BLOCK_ROWS, end - start));
+        for rows in blocks {
+            for (place, &row) in rows.iter().enumerate() {
+                let (class, weight) = samples.of(row).expect("because only labeled rows are taken");
+                let (vector, mean) = (samples.features.slice(s![row, start..]), means.slice(s![class, start..]));
+                let mut centered = centered.row_mut(place);
+                azip!((centered in &mut centered, &value in vector, &mean in mean) *centered = value - mean);
+                let centered = centered.slice(s![..end - start]);
+                azip!((weighted in weighted.row_mut(place), &value in &centered) *weighted = weight as f32 * value);
             }
-            general_mat_mul(1.0, &samples.features.slice(s![rows, start..]).t(), &weighted, 0.0, &mut product);
-            for (total, &value) in total.iter_mut().zip(&product) {
-                *total += f64::from(value);
-            }
+            let taken = s![..rows.len(), ..];
+            general_mat_mul(1.0, &centered.slice(taken).t(), &weighted.slice(taken), 0.0, &mut product);
+            azip!((total in &mut total, &value in &product) *total += f64::from(value));
         }
         total
     };
     let parts: Vec<Array2<f64>> = tasks.par_iter().map(sum_panel).collect();
     let mut scatter = Array2::<f64>::zeros((d, d));
-    for ((_, panel), part) in tasks.iter().zip(parts) {
-        let start = panel * PANEL;
+    for (&(_, start), part) in tasks.iter().zip(parts) {
         let mut place = scatter.slice_mut(s![start.., start..start + part.ncols()]);
         place += &part;
     }
     scatter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sixty vectors of three dimensions around one point per class, numbers from a linear congruence.
+    fn vectors() -> (Array2<f32>, Vec<Option<u32>>, Vec<f32>) {
+        let mut state = 7_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32
+        };
+        let labels: Vec<Option<u32>> = (0..60).map(|row| (row % 10 != 9).then_some(row % 3)).collect();
+        let features = Array2::from_shape_fn((60, 3), |(row, column)| {
+            next() * 2.0 + if row % 3 == column { 1.5 } else { 0.0 } + column as f32 * next()
+        });
+        let weights = (0..60).map(|_| 0.2 + next()).collect();
+        (features, labels, weights)
+    }
+
+    /// Scores of one row by fitting anew to all rows outside `family`, as the closed form promises: total weight,
+    /// shrinkage and the scatter within the family stay.
+    fn refitted(samples: &Labeled<'_>, family: &[usize], row: usize, shrinkage: f64) -> Vec<f64> {
+        let (n, d) = samples.features.dim();
+        let vector = |row: usize| samples.features.row(row).mapv(f64::from);
+        let fit = |without: &[usize]| {
+            let mut means = Array2::<f64>::zeros((samples.n_classes, d));
+            let mut weights = vec![0.0; samples.n_classes];
+            let mut counts = vec![0.0_f64; samples.n_classes];
+            for row in (0..n).filter(|row| !without.contains(row)) {
+                let Some((class, weight)) = samples.of(row) else { continue };
+                means.row_mut(class).scaled_add(weight, &vector(row));
+                weights[class] += weight;
+                counts[class] += 1.0;
+            }
+            for (mut mean, weight) in means.rows_mut().into_iter().zip(&weights) {
+                mean /= *weight;
+            }
+            let mut scatter = Array2::<f64>::zeros((d, d));
+            for row in (0..n).filter(|row| !without.contains(row)) {
+                let Some((class, weight)) = samples.of(row) else { continue };
+                let x = (vector(row) - means.row(class)).insert_axis(Axis(1));
+                scatter = scatter + x.dot(&x.t()) * weight;
+            }
+            (means, counts, scatter, weights.iter().sum::<f64>())
+        };
+        let (_, _, whole, total) = fit(&[]);
+        let (means, counts, rest, _) = fit(family);
+        // What the members of one class differ among themselves stays in the covariance.
+        let mut within = Array2::<f64>::zeros((d, d));
+        for class in 0..samples.n_classes {
+            let members: Vec<(usize, f64)> = family
+                .iter()
+                .filter_map(|&row| samples.of(row).filter(|of| of.0 == class).map(|(_, weight)| (row, weight)))
+                .collect();
+            let weight: f64 = members.iter().map(|(_, weight)| weight).sum();
+            let mut mean = ndarray::Array1::<f64>::zeros(d);
+            members.iter().for_each(|(row, weight_of)| mean.scaled_add(weight_of / weight, &vector(*row)));
+            for (row, weight) in members {
+                let x = (vector(row) - &mean).insert_axis(Axis(1));
+                within = within + x.dot(&x.t()) * weight;
+            }
+        }
+        let variance = whole.diag().sum() / total / d as f64;
+        let covariance = (rest + within) * ((1.0 - shrinkage) / total)
+            + Array2::<f64>::eye(d) * ((shrinkage + RIDGE) * variance);
+        let inverse = super::super::linear::invert_small(covariance).unwrap();
+        (0..samples.n_classes)
+            .map(|class| {
+                let x = vector(row) - means.row(class);
+                counts[class].ln() - x.dot(&inverse.dot(&x)) / 2.0
+            })
+            .collect()
+    }
+
+    fn assert_left_out(families: &[u32]) {
+        let (features, labels, weights) = vectors();
+        let is_spread = [true; 60];
+        let samples =
+            Labeled { features: features.view(), labels: &labels, weights: &weights, is_spread: &is_spread, n_classes: 3 };
+        let grouping = Grouping::new(families);
+        let gaussian = Gaussian::fit(&samples, 0.1);
+        for rows in grouping.blocks() {
+            let scores = gaussian.score(&samples, &grouping, rows);
+            for (&row, scores) in rows.iter().zip(scores.rows()) {
+                let family: Vec<usize> = grouping.members(row).iter().map(|&row| row as usize).collect();
+                let expected = refitted(&samples, &family, row as usize, 0.1);
+                for class in 1..3 {
+                    let (got, expected) = (f64::from(scores[class] - scores[0]), expected[class] - expected[0]);
+                    assert!((got - expected).abs() < 2e-4, "row {row}, class {class}: {got} instead of {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_is_judged_as_if_fitted_without_it() {
+        assert_left_out(&(0..60).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn a_family_with_several_labels_is_judged_as_if_fitted_without_it() {
+        assert_left_out(&(0..60).map(|row| row / 4).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn a_class_within_one_family_is_impossible_for_it() {
+        let features = ndarray::array![[0.0_f32, 1.0], [0.1, 1.0], [1.0, 0.0], [1.0, 0.1], [1.0, 1.0], [1.0, 1.1]];
+        let labels = [0, 0, 1, 1, 2, 2].map(Some);
+        let samples = Labeled {
+            features: features.view(),
+            labels: &labels,
+            weights: &[1.0; 6],
+            is_spread: &[true; 6],
+            n_classes: 3,
+        };
+        let grouping = Grouping::new(&[0, 1, 2, 3, 4, 4]);
+        let scores = Gaussian::fit(&samples, 0.5).score(&samples, &grouping, grouping.blocks()[0]);
+        assert!(scores.slice(s![..4, ..]).iter().all(|score| score.is_finite()), "{scores}");
+        assert!(scores.slice(s![4.., 2]).iter().all(|&score| score == f32::NEG_INFINITY), "{scores}");
+    }
 }
