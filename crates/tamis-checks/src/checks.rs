@@ -13,6 +13,7 @@ mod exact_duplicate;
 mod label_error;
 mod near_duplicate;
 mod outlier;
+mod overlapping_classes;
 mod split_leak;
 mod unreadable_sample;
 
@@ -44,6 +45,7 @@ pub static CHECKS: &[&CheckDef] = &[
     &split_leak::DEF,
     &benchmark_contamination::DEF,
     &label_error::DEF,
+    &overlapping_classes::DEF,
     &outlier::DEF,
     &empty_text::DEF,
 ];

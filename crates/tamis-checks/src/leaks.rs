@@ -190,9 +190,9 @@ pub(crate) fn find(
         threshold: cut.min.is_finite().then(|| shortest(cut.min)),
         threshold_source: format!("identical: a fact; copy: {}; semantic: {}", cut.source, pairs.min_source),
         facts,
-        scores: None,
         notes,
         curve: cut.curve,
+        ..CheckResult::default()
     })
 }
 

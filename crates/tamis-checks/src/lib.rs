@@ -7,6 +7,7 @@
 
 pub mod checks;
 
+mod labels;
 mod leaks;
 
 mod stats;

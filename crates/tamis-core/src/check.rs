@@ -258,6 +258,8 @@ pub struct CheckResult {
     pub threshold_source: String,
     /// Counts with stable names, for records and tests.
     pub facts: Vec<(Cow<'static, str>, usize)>,
+    /// Further numbers and tables of the check by name, for the record.
+    pub details: Evidence,
     /// A score for each sample, where the check has one.
     pub scores: Option<SampleScores>,
     /// What a reader must know to judge the findings, e.g. what was left out and why.

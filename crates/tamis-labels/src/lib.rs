@@ -58,8 +58,8 @@ pub use confident::{Collision, ConfidentJoint, calibrated_joint, class_threshold
 pub use cross_validation::{FoldReport, OutOfFold, out_of_fold_probabilities};
 pub use error::Error;
 pub use evidence::{
-    ClassNoise, Confusion, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate, ReviewBudget, RowEvidence,
-    label_evidence,
+    ClassNoise, ClassOverlap, Confusion, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
+    ReviewBudget, RowEvidence, label_evidence,
 };
 pub use filter::{
     PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class, prune_by_noise_rate,

@@ -1,14 +1,16 @@
 //! `label-error`: given labels that the rest of the data contradicts.
 
-use ndarray::{Array2, ArrayView1, Axis};
+use std::collections::BTreeSet;
+
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Embeddings, Evidence, Finding, LabelId, Need,
-    SampleId, Severity, Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, LabelId, Need, SampleId,
+    Severity, Suggestion,
 };
-use tamis_labels::{LogisticOptions, OutOfFold, PruneOptions};
+use tamis_labels::{EvidenceOptions, RowEvidence};
 
-use super::{BadOption, CheckDef, options};
+use super::{BadOption, CheckDef, options, outlier};
+use crate::labels::{self, JudgedLabels, name, rounded};
 
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
@@ -18,12 +20,10 @@ pub(super) static DEF: CheckDef = CheckDef {
     },
     build: |table| {
         let check: LabelError = options(DEF.info.id, table)?;
-        let bad = |reason: String| Err(BadOption { check: DEF.info.id, reason });
-        if check.folds < 2 {
-            return bad(format!("folds is {}, expected at least 2", check.folds));
-        }
-        if !(0.0 < check.c && check.c.is_finite()) {
-            return bad(format!("c is {}, expected a number above 0", check.c));
+        let (low, got) = (0.0, check.min_error_probability);
+        if !(low < got && got <= 1.0) {
+            let reason = format!("min_error_probability is {got}, expected a number above 0 and at most 1");
+            return Err(BadOption { check: DEF.info.id, reason });
         }
         Ok(Box::new(check))
     },
@@ -32,29 +32,15 @@ pub(super) static DEF: CheckDef = CheckDef {
 #[derive(Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LabelError {
-    /// Folds of the cross-validation.
-    folds: usize,
-    /// Inverse strength of the penalty.
-    c: f64,
+    /// Probability of an error from which a label is a finding.
+    min_error_probability: f64,
 }
 
 impl Default for LabelError {
-    /// Five folds, as cleanlab and scikit-learn take; the penalty that the labels crate measured.
+    /// More probably wrong than right.
     fn default() -> Self {
-        Self { folds: 5, c: LogisticOptions::default().c }
+        Self { min_error_probability: 0.5 }
     }
-}
-
-/// Most numbers in the table of probabilities: 2 GiB of f32.
-const MAX_CELLS: usize = 1 << 29;
-
-/// The samples that take part, and what is known of them in plain arrays.
-struct Problem {
-    ids: Vec<SampleId>,
-    labels: Vec<u32>,
-    /// The dataset's label of each class.
-    classes: Vec<LabelId>,
-    n_rare: usize,
 }
 
 impl Check for LabelError {
@@ -63,201 +49,172 @@ impl Check for LabelError {
     }
 
     fn needs(&self) -> Vec<Need> {
-        vec![Need::Labels, Need::Embeddings]
+        labels::needs()
     }
 
     fn options(&self) -> Evidence {
-        Evidence::new().with("folds", self.folds).with("c", self.c)
+        Evidence::new().with("min_error_probability", self.min_error_probability)
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
-        let embeddings = cx.embeddings()?;
-        let problem = self.problem(cx, embeddings);
-        let (n, k) = (problem.ids.len(), problem.classes.len());
-        let mut result = CheckResult { population: n, ..CheckResult::default() };
-        if problem.n_rare != 0 {
-            let (n_rare, folds) = (problem.n_rare, self.folds);
-            result.notes.push(format!(
-                "{n_rare} labeled samples were left out: their class has fewer than {folds} distinct samples"
-            ));
-        }
-        if k < 2 || MAX_CELLS < n * k {
-            let reason = if k < 2 {
-                "fewer than two classes are large enough"
-            } else {
-                "too many samples times classes for memory"
-            };
-            result.notes.push(format!("nothing was estimated: {reason}"));
-            result.threshold_source = "none".to_owned();
-            return Ok(result);
-        }
-        let out = self.probabilities(cx, embeddings, &problem)?;
-        let (probabilities, n_unfinished) = (&out.probabilities, out.n_unfinished);
-        if n_unfinished != 0 {
-            let folds = self.folds;
-            result.notes.push(format!("{n_unfinished} of {folds} fits did not converge: probabilities may mislead"));
-        }
-        let wrong = tamis_labels::prune_by_noise_rate(&problem.labels, probabilities.view(), &PruneOptions::default())?;
-        let quality = tamis_labels::self_confidence(&problem.labels, probabilities.view())?;
+        let mut result = CheckResult::default();
+        let judged = match JudgedLabels::of(cx, &EvidenceOptions::default())? {
+            Ok(judged) => judged,
+            Err(reason) => {
+                result.notes.push(reason);
+                result.threshold_source = "none".to_owned();
+                return Ok(result);
+            }
+        };
         let mut values = vec![f32::NAN; cx.dataset.len()];
-        for (i, id) in problem.ids.iter().enumerate() {
-            let score = 1.0 - quality[i];
-            values[id.idx()] = narrow(score);
-            if wrong[i] {
-                result.findings.push(finding(cx, &problem, i, score, probabilities.row(i)));
+        let mut n_unjudged = 0_usize;
+        let outliers = outlier::outliers(cx)?;
+        for (id, given, evidence) in judged.labeled() {
+            let Some(suspicion) = evidence.suspicion() else {
+                n_unjudged += 1;
+                continue;
+            };
+            values[id.idx()] = narrow(suspicion);
+            result.population += 1;
+            if let Some(suggested) = evidence.suggested
+                && evidence.is_wrong_with(self.min_error_probability)
+            {
+                let labels = Labels { given, suggested: judged.label(suggested) };
+                result.findings.push(finding(cx, id, &labels, evidence, &outliers)?);
             }
         }
-        // Stable: findings of one score stay in reading order.
-        result.findings.sort_by(|x, y| y.score.total_cmp(&x.score));
+        result.findings.sort_by(|x, y| y.score.total_cmp(&x.score).then(x.samples.cmp(&y.samples)));
         result.flagged = result.findings.len();
+        result.threshold = Some(self.min_error_probability);
         result.threshold_source =
-            "confident learning, pruned by noise rate: counts per pair of classes, no cut on a score".to_owned();
-        result.facts = vec![("classes".into(), k), ("folds".into(), self.folds)];
+            "probability that the given label is wrong, by the noise estimated from all labels".to_owned();
+        result.notes = notes(&judged, n_unjudged);
+        result.facts = facts(&judged);
+        result.details = Evidence::new()
+            .with("wrong_labels", rounded(judged.noise.rate.estimate))
+            .with("wrong_labels_low", rounded(judged.noise.rate.low))
+            .with("wrong_labels_high", rounded(judged.noise.rate.high))
+            .with("classes", judged.class_table(cx))
+            .with("confusions", confusions(cx, &judged));
         result.scores = Some(SampleScores { name: "label_error_score", values });
         Ok(result)
     }
 }
 
-impl LabelError {
-    /// Labeled samples with a vector, of classes that have a distinct sample for each fold.
-    fn problem(&self, cx: &CheckContext<'_>, embeddings: &Embeddings) -> Problem {
-        let groups = cx.identity();
-        let labeled: Vec<(SampleId, LabelId)> = cx
-            .dataset
-            .ok_ids()
-            .filter(|id| embeddings.row_of(*id).is_some())
-            .filter_map(|id| Some((id, cx.dataset.sample(id).label?)))
-            .collect();
-        let mut distinct = vec![std::collections::BTreeSet::new(); cx.dataset.label_names().len()];
-        for (id, label) in &labeled {
-            distinct[label.0 as usize].insert(groups.leader(*id));
-        }
-        let mut class_of = vec![None; distinct.len()];
-        let mut classes = Vec::new();
-        for (label, distinct) in (0..).zip(&distinct) {
-            if self.folds <= distinct.len() {
-                class_of[label as usize] = u32::try_from(classes.len()).ok();
-                classes.push(LabelId(label));
-            }
-        }
-        let kept = labeled.iter().filter_map(|(id, label)| Some((*id, class_of[label.0 as usize]?)));
-        let (ids, labels): (Vec<_>, Vec<_>) = kept.unzip();
-        let n_rare = labeled.len() - ids.len();
-        Problem { ids, labels, classes, n_rare }
-    }
-
-    /// Probability of each class for each sample, by a model that has not seen it or a copy of it; shape `(n, classes)`.
-    fn probabilities(
-        &self,
-        cx: &CheckContext<'_>,
-        embeddings: &Embeddings,
-        problem: &Problem,
-    ) -> Result<Judged, CheckError> {
-        let groups = cx.identity();
-        let group_of: Vec<u32> = problem.ids.iter().map(|id| groups.leader(*id).0).collect();
-        let keys: Vec<u64> = problem.ids.iter().map(|id| fold_key(cx, *id)).collect();
-        let folds = tamis_labels::stratified_group_folds(&problem.labels, &group_of, &keys, self.folds)?;
-        let rows: Vec<usize> = problem.ids.iter().filter_map(|id| embeddings.row_of(*id)).collect();
-        let n_classes = problem.classes.len();
-        let bytes_of = |values: &[u32]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
-        let inputs = [
-            PROBE_VERSION.to_vec(),
-            self.c.to_le_bytes().to_vec(),
-            bytes_of(&problem.labels),
-            bytes_of(&folds),
-            rows.iter().flat_map(|it| (*it as u64).to_le_bytes()).collect(),
-        ];
-        let output = cx.kept("probabilities", &inputs.each_ref().map(Vec::as_slice), || {
-            let features = embeddings.rows().select(Axis(0), &rows);
-            let options = LogisticOptions { c: self.c, ..LogisticOptions::default() };
-            tamis_labels::out_of_fold_probabilities(features.view(), &problem.labels, n_classes, &folds, &options)
-                .map(|out| Judged::of(out).to_bytes())
-        })?;
-        Judged::parse(&output, (problem.ids.len(), n_classes)).ok_or_else(|| "kept probabilities are damaged".into())
-    }
+/// What stands at a sample and what should.
+struct Labels {
+    given: LabelId,
+    suggested: LabelId,
 }
 
-/// Raised when the probe gives other probabilities than before, so that those of an older version are not taken up.
-const PROBE_VERSION: &[u8] = b"1";
+/// Pairs of labels in the record: the most frequent ones.
+const MAX_CONFUSIONS: usize = 100;
 
-/// What the probe says of every sample.
-struct Judged {
-    /// Shape `(n, classes)`.
-    probabilities: Array2<f32>,
-    /// Fits that did not reach their tolerance.
-    n_unfinished: usize,
+fn confusions(cx: &CheckContext<'_>, judged: &JudgedLabels) -> Vec<Evidence> {
+    let row = |confusion: &tamis_labels::Confusion| {
+        Evidence::new()
+            .with("given", name(cx, judged.label(confusion.given)))
+            .with("suggested", name(cx, judged.label(confusion.class)))
+            .with("samples", (confusion.count * 10.0).round() / 10.0)
+    };
+    judged.confusions.iter().take(MAX_CONFUSIONS).map(row).collect()
 }
 
-impl Judged {
-    fn of(out: OutOfFold) -> Self {
-        let n_unfinished = out.folds.iter().filter(|fold| !fold.fit.converged).count();
-        Self { probabilities: out.probabilities, n_unfinished }
-    }
-
-    /// The number of fits, then the probabilities row by row, little endian.
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = (self.n_unfinished as u64).to_le_bytes().to_vec();
-        bytes.extend(self.probabilities.iter().flat_map(|it| it.to_le_bytes()));
-        bytes
-    }
-
-    fn parse(bytes: &[u8], shape: (usize, usize)) -> Option<Self> {
-        let (head, rest) = bytes.split_first_chunk::<8>()?;
-        let (values, []) = rest.as_chunks::<4>() else { return None };
-        let values = values.iter().map(|it| f32::from_le_bytes(*it)).collect();
-        Some(Self {
-            probabilities: Array2::from_shape_vec(shape, values).ok()?,
-            n_unfinished: usize::try_from(u64::from_le_bytes(*head)).ok()?,
-        })
-    }
+fn facts(judged: &JudgedLabels) -> Vec<(std::borrow::Cow<'static, str>, usize)> {
+    let (noise, budget) = (&judged.noise, judged.noise.budget);
+    let samples = |share: f64| whole(share * noise.n as f64);
+    vec![
+        ("classes".into(), judged.n_classes()),
+        ("wrong".into(), samples(noise.rate.estimate)),
+        ("wrong_low".into(), samples(noise.rate.low)),
+        ("wrong_high".into(), samples(noise.rate.high)),
+        ("to_review".into(), budget.n),
+        ("errors_in_review".into(), whole(budget.expected_errors)),
+    ]
 }
 
-/// The order of a sample in the draw of folds: from its content and the seed, not from its place.
-fn fold_key(cx: &CheckContext<'_>, id: SampleId) -> u64 {
-    let widest = cx.fingerprints.levels().last();
-    let digest = widest.and_then(|level| cx.fingerprints.digest(id, *level));
-    let key = digest.map_or(0, |digest| digest.prefix()) ^ cx.seed;
-    // SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): without it the seed would keep most of the order.
-    let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    key ^ (key >> 31)
+fn notes(judged: &JudgedLabels, n_unjudged: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (noise, budget) = (&judged.noise, judged.noise.budget);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let (rate, low, high) = (percent(noise.rate.estimate), percent(noise.rate.low), percent(noise.rate.high));
+    notes.push(format!(
+        "about {rate} of {} distinct labels are wrong (90 % interval {low} to {high}), not counting those that fit a \
+         doubtful sample as well as another would",
+        noise.n
+    ));
+    if budget.n != 0 {
+        notes.push(format!(
+            "to review: the worst {} by score, of which about {} are wrong; further down fewer than one in five is",
+            budget.n,
+            whole(budget.expected_errors)
+        ));
+    }
+    if n_unjudged != 0 {
+        notes.push(format!(
+            "{n_unjudged} labeled samples were not judged: their class has no other sample that is not a copy of them"
+        ));
+    }
+    notes
 }
 
-fn finding(cx: &CheckContext<'_>, problem: &Problem, i: usize, score: f64, row: ArrayView1<'_, f32>) -> Finding {
-    let id = problem.ids[i];
-    let given = problem.labels[i] as usize;
-    let best = |best: usize, class: usize| if row[best] < row[class] { class } else { best };
-    let suggested = (0..row.len()).filter(|class| *class != given).reduce(best).expect("because there are two classes");
-    let label = |class: usize| problem.classes[class];
-    let name = |class: usize| cx.dataset.label_names()[label(class).0 as usize].as_str();
-    let confidence = match row[suggested] {
+fn finding(
+    cx: &CheckContext<'_>,
+    id: SampleId,
+    labels: &Labels,
+    row: &RowEvidence,
+    outliers: &BTreeSet<SampleId>,
+) -> Result<Finding, CheckError> {
+    let leader = cx.identity().leader(id);
+    let (given, suggested) = (name(cx, labels.given), name(cx, labels.suggested));
+    let correct = row.correct_probability.unwrap_or_default();
+    let confidence = match row.suggested_probability {
         p if 0.9 <= p => Confidence::High,
         p if 0.5 <= p => Confidence::Medium,
         _ => Confidence::Low,
     };
-    Finding {
+    let mut evidence = Evidence::new()
+        .with("given", given)
+        .with("suggested", suggested)
+        .with("given_probability", correct)
+        .with("suggested_probability", row.suggested_probability)
+        .with("given_probability_unseen", row.given_probability.unwrap_or_default());
+    let family = cx.family(leader);
+    let is_other = |other: SampleId| family.is_none_or(|family| !family.members.contains(&other));
+    let nearest = |label: LabelId| {
+        let neighbors = cx.neighbors().ok()?.neighbors(leader);
+        neighbors.into_iter().find(|(other, _)| is_other(*other) && cx.dataset.sample(*other).label == Some(label))
+    };
+    for (label, sample, cosine) in [
+        (labels.given, "nearest_given", "nearest_given_cosine"),
+        (labels.suggested, "nearest_suggested", "nearest_suggested_cosine"),
+    ] {
+        if let Some((other, similarity)) = nearest(label) {
+            evidence = evidence.with(sample, other).with(cosine, similarity);
+        }
+    }
+    if let Some(family) = family {
+        evidence = evidence.with("copies", family.members.len() - 1);
+    }
+    if outliers.contains(&leader) {
+        evidence = evidence.with("is_outlier", true);
+    }
+    Ok(Finding {
         severity: Severity::Medium,
         confidence,
-        score,
+        score: row.suspicion().unwrap_or_default(),
         samples: vec![id],
         message: format!(
-            "labeled {}, looks like {}: probability {:.2} against {:.2}",
-            name(given),
-            name(suggested),
-            row[suggested],
-            row[given]
+            "labeled {given}, looks like {suggested}: probability {:.2} against {correct:.2}",
+            row.suggested_probability
         ),
-        evidence: Evidence::new()
-            .with("given", name(given))
-            .with("suggested", name(suggested))
-            .with("given_probability", row[given])
-            .with("suggested_probability", row[suggested]),
+        evidence,
         suggestion: Some(match confidence {
-            // The model doubts the label and knows no better one.
+            // The data doubts the label and knows no better one.
             Confidence::Low => Suggestion::Review,
-            Confidence::Medium | Confidence::High => Suggestion::Relabel(id, label(suggested)),
+            Confidence::Medium | Confidence::High => Suggestion::Relabel(id, labels.suggested),
         }),
-    }
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a score is kept as f32")]
@@ -265,10 +222,15 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
+/// A count that was estimated.
+fn whole(count: f64) -> usize {
+    count.round() as usize
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Scene, messages};
-    use tamis_core::{LabelId, SampleId, Suggestion};
+    use crate::testing::{Scene, fact, messages};
+    use tamis_core::{LabelId, SampleId, Suggestion, Value};
 
     /// Two classes on two arcs; `odd` stands in the middle of one of them.
     fn scene(odd_label: &str) -> Scene {
@@ -283,13 +245,28 @@ mod tests {
         let result = scene("right").run("label-error", "");
         assert_eq!(result.findings.len(), 1);
         assert!(
-            messages(&result)[0].starts_with("odd: labeled right, looks like left: probability 0."),
+            messages(&result)[0].starts_with("odd: labeled right, looks like left: probability 0.")
+                || messages(&result)[0].starts_with("odd: labeled right, looks like left: probability 1."),
             "{:?}",
             messages(&result)
         );
         assert_eq!(result.findings[0].suggestion, Some(Suggestion::Relabel(SampleId(60), LabelId(0))));
         let scores = result.scores.clone().unwrap().values;
         assert!(scores[..60].iter().all(|score| *score < scores[60]));
+        assert_eq!(fact(&result, "to_review"), 1);
+    }
+
+    #[test]
+    fn a_finding_shows_the_nearest_sample_of_either_label() {
+        let result = scene("right").run("label-error", "");
+        let sample = |name: &str| match result.findings[0].evidence.get(name) {
+            Some(Value::Sample(id)) => *id,
+            other => panic!("{name} is {other:?}"),
+        };
+        // Sample 2 i is `li`: the two nearest have 1, 0.015 and 1, 0.014.
+        assert_eq!(sample("nearest_suggested"), SampleId(30));
+        // `r29` is the one of the right that leans most to the left.
+        assert_eq!(sample("nearest_given"), SampleId(59));
     }
 
     #[test]
@@ -300,9 +277,10 @@ mod tests {
     }
 
     #[test]
-    fn a_class_too_small_for_the_folds_is_left_out_and_said() {
+    fn a_class_of_one_sample_is_not_judged_and_that_is_said() {
         let result = scene("rare").run("label-error", "");
         assert_eq!(result.population, 60);
-        assert!(result.notes[0].starts_with("1 labeled samples were left out"), "{:?}", result.notes);
+        let note = result.notes.last().unwrap();
+        assert!(note.starts_with("1 labeled samples were not judged"), "{note}");
     }
 }

@@ -1,8 +1,10 @@
 //! `outlier`: samples that are far from everything else.
 
+use std::collections::BTreeSet;
+
 use tamis_core::{
-    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, SampleId, Severity,
-    Suggestion,
+    Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, Need, NeighborGraph,
+    SampleId, Severity, Suggestion,
 };
 
 use super::{BadOption, CheckDef, options};
@@ -65,12 +67,7 @@ impl Check for Outlier {
             result.threshold_source = "none: too few samples".to_owned();
             return Ok(result);
         }
-        let distances: Vec<(f64, SampleId)> = graph.leaders().iter().map(|id| (self.distance(cx, *id), *id)).collect();
-        let mut sorted: Vec<f64> = distances.iter().map(|(distance, _)| *distance).collect();
-        sorted.sort_by(f64::total_cmp);
-        let quartile = |q| quantile(&sorted, q).expect("because there are samples");
-        let (q1, q3) = (quartile(0.25), quartile(0.75));
-        let threshold = q3 + self.iqr_factor * (q3 - q1);
+        let (distances, threshold) = self.distances(cx, graph);
         for (distance, id) in distances.iter().filter(|(distance, _)| threshold < *distance) {
             result.findings.push(finding(*id, *distance, graph.neighbors(*id).next()));
         }
@@ -84,7 +81,27 @@ impl Check for Outlier {
     }
 }
 
+/// Samples that lead an identity group and that this check finds with its usual options; none where they are too few.
+pub(super) fn outliers(cx: &CheckContext<'_>) -> Result<BTreeSet<SampleId>, CheckError> {
+    let graph = cx.neighbors()?;
+    if graph.leaders().len() < MIN_SAMPLES {
+        return Ok(BTreeSet::new());
+    }
+    let (distances, threshold) = Outlier::default().distances(cx, graph);
+    Ok(distances.into_iter().filter(|(distance, _)| threshold < *distance).map(|(_, id)| id).collect())
+}
+
 impl Outlier {
+    /// The distance of each identity group, and that from which one is an outlier.
+    fn distances(&self, cx: &CheckContext<'_>, graph: &NeighborGraph) -> (Vec<(f64, SampleId)>, f64) {
+        let distances: Vec<(f64, SampleId)> = graph.leaders().iter().map(|id| (self.distance(cx, *id), *id)).collect();
+        let mut sorted: Vec<f64> = distances.iter().map(|(distance, _)| *distance).collect();
+        sorted.sort_by(f64::total_cmp);
+        let quartile = |q| quantile(&sorted, q).expect("because there are samples");
+        let (q1, q3) = (quartile(0.25), quartile(0.75));
+        (distances, q3 + self.iqr_factor * (q3 - q1))
+    }
+
     /// Mean of `1 - cosine` to the nearest `k` other identity groups.
     #[expect(clippy::cast_precision_loss, reason = "k is small")]
     fn distance(&self, cx: &CheckContext<'_>, id: SampleId) -> f64 {

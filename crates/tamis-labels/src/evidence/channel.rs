@@ -8,6 +8,9 @@
 use ndarray::Array2;
 use rayon::prelude::*;
 
+/// Least probability of a class that is possible: far below what makes a difference, far above where `f32` underflows.
+const LEAST_PROBABILITY: f32 = 1e-30;
+
 /// Pseudo-samples per true class with the overall noise rate and the shares of the given labels: keeps rare classes
 /// from having a channel of their own. Chosen: 2 to 50 rank injected noise alike; 200 no longer sees pair-wise noise on
 /// 1,800 samples.
@@ -26,6 +29,11 @@ const TOLERANCE: f64 = 1e-7;
 /// Largest step and largest value of a weight.
 const MAX_STEP: f64 = 0.5;
 const MAX_WEIGHT: f64 = 8.0;
+
+/// Weight of the judges' own verdicts beside the given labels while the judges' weights are fitted. Noise and doubt explain
+/// a few contradicted labels equally well; this share decides for noise. Chosen: the estimate for mails with 30 % noise
+/// rises from .277 to .291, all other settings keep theirs within a twentieth; .05 counts a fifth too much at 3 % noise.
+const VERDICT_SHARE: f64 = 0.02;
 
 /// Classes of a sample that are kept apart; all others count as one rest.
 pub(super) const WIDTH: usize = 9;
@@ -247,7 +255,8 @@ pub(super) fn fit_weights(sample: &Sample, n_classes: usize) -> (Weights, Channe
         (likelihood, weights, rounds.channel())
     };
     let starts = STARTS.map(|noise| fit((Weights::START, Channel::uniform(&shares, noise)), START_ROUNDS));
-    let better = |best: (f64, Weights, Channel), next: (f64, Weights, Channel)| if best.0 < next.0 { next } else { best };
+    let better =
+        |best: (f64, Weights, Channel), next: (f64, Weights, Channel)| if best.0 < next.0 { next } else { best };
     let best = starts.into_iter().reduce(better).expect("because there are starts");
     let (_, weights, channel) = fit((best.1, best.2), ROUNDS);
     (weights, channel)
@@ -342,7 +351,11 @@ impl Sample {
     }
 
     fn scores(&self, row: usize, weights: Weights) -> Vec<f32> {
-        combined(self.gaussian.row(row).to_slice().expect("because scores are in row-major order"), &self.votes[row], weights)
+        combined(
+            self.gaussian.row(row).to_slice().expect("because scores are in row-major order"),
+            &self.votes[row],
+            weights,
+        )
     }
 
     fn round(&self, weights: Weights, classes: &[u32], rounds: &Rounds<'_>) -> Round {
@@ -425,6 +438,9 @@ impl Sample {
         for j in 0..2 {
             moments.gradient[j] = (kept_mean[j] + rest_share * rest_mean[j]) / total - mean[j];
         }
+        let verdict = highest_place(&probabilities);
+        moments.gradient[0] += VERDICT_SHARE * (feature(verdict) - mean[0]);
+        moments.gradient[1] += VERDICT_SHARE * (vote(narrow(verdict)) - mean[1]);
         moments.curvature =
             [second[0] - mean[0] * mean[0], second[1] - mean[0] * mean[1], second[2] - mean[1] * mean[1]];
         posterior.iter_mut().for_each(|value| *value /= total);
@@ -473,7 +489,8 @@ pub(super) fn probabilities(mut scores: Vec<f32>) -> Vec<f32> {
     }
     let mut total = 0.0_f64;
     for score in &mut scores {
-        *score = (*score - highest).exp();
+        // Only what is impossible has probability 0.
+        *score = if *score == f32::NEG_INFINITY { 0.0 } else { (*score - highest).exp().max(LEAST_PROBABILITY) };
         total += f64::from(*score);
     }
     let scale = (1.0 / total) as f32;
@@ -507,6 +524,11 @@ pub(super) fn likely(values: &[f32], given: Option<u32>) -> ([u32; WIDTH], [f32;
         (classes[0], kept[0]) = (given, values[given as usize]);
     }
     (classes, kept)
+}
+
+/// Place of the largest value; the first of equal ones.
+fn highest_place(values: &[f32]) -> usize {
+    (1..values.len()).fold(0, |best, place| if values[best] < values[place] { place } else { best })
 }
 
 /// Share of each class among the given labels.

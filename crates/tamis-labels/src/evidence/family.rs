@@ -63,7 +63,8 @@ impl<'a> LeftOut<'a> {
             }
             families.push(FamilyPart { places, classes });
         }
-        let mut labels: Vec<usize> = families.iter().flat_map(|family| family.classes.iter().map(|it| it.class)).collect();
+        let mut labels: Vec<usize> =
+            families.iter().flat_map(|family| family.classes.iter().map(|it| it.class)).collect();
         labels.sort_unstable();
         labels.dedup();
         Self { grouping, rows, families, labels, n_means }
@@ -127,9 +128,12 @@ impl<'a> LeftOut<'a> {
             let block = Products { whitened: whitened.view(), products: products.view() };
             let removal = Removal::new(&terms, &block);
             for place in family.places.clone() {
-                removal.correct(place, &block, gaussian, scores.slice_mut(s![place, ..]).as_slice_mut().expect(
-                    "because scores are in row-major order",
-                ));
+                removal.correct(
+                    place,
+                    &block,
+                    gaussian,
+                    scores.slice_mut(s![place, ..]).as_slice_mut().expect("because scores are in row-major order"),
+                );
             }
         }
     }

@@ -128,7 +128,9 @@ impl Gaussian {
         }
         let mut whitened = self.whiten(&vectors);
         drop(vectors);
-        whitened.append(Axis(0), self.means.select(Axis(0), left_out.labels()).view()).expect("because both have d columns");
+        whitened
+            .append(Axis(0), self.means.select(Axis(0), left_out.labels()).view())
+            .expect("because both have d columns");
         let products = whitened.dot(&self.means.t());
         let mut scores = products.slice(s![..rows.len(), ..]).to_owned();
         for mut row in scores.rows_mut() {
@@ -203,8 +205,10 @@ fn class_sums(samples: &Labeled<'_>) -> Array2<f64> {
 fn scatter(samples: &Labeled<'_>, rows: &[usize], means: &Array2<f32>) -> Array2<f64> {
     let d = means.ncols();
     let blocks: Vec<&[usize]> = rows.chunks(BLOCK_ROWS).collect();
-    let tasks: Vec<(&[&[usize]], usize)> =
-        blocks.chunks(BLOCKS_PER_SUM).flat_map(|blocks| (0..d).step_by(PANEL).map(move |start| (blocks, start))).collect();
+    let tasks: Vec<(&[&[usize]], usize)> = blocks
+        .chunks(BLOCKS_PER_SUM)
+        .flat_map(|blocks| (0..d).step_by(PANEL).map(move |start| (blocks, start)))
+        .collect();
     let sum_panel = |&(blocks, start): &(&[&[usize]], usize)| {
         let end = d.min(start + PANEL);
         let mut total = Array2::<f64>::zeros((d - start, end - start));
@@ -298,8 +302,8 @@ mod tests {
             }
         }
         let variance = whole.diag().sum() / total / d as f64;
-        let covariance = (rest + within) * ((1.0 - shrinkage) / total)
-            + Array2::<f64>::eye(d) * ((shrinkage + RIDGE) * variance);
+        let covariance =
+            (rest + within) * ((1.0 - shrinkage) / total) + Array2::<f64>::eye(d) * ((shrinkage + RIDGE) * variance);
         let inverse = super::super::linear::invert_small(covariance).unwrap();
         (0..samples.n_classes)
             .map(|class| {
@@ -312,8 +316,13 @@ mod tests {
     fn assert_left_out(families: &[u32]) {
         let (features, labels, weights) = vectors();
         let is_spread = [true; 60];
-        let samples =
-            Labeled { features: features.view(), labels: &labels, weights: &weights, is_spread: &is_spread, n_classes: 3 };
+        let samples = Labeled {
+            features: features.view(),
+            labels: &labels,
+            weights: &weights,
+            is_spread: &is_spread,
+            n_classes: 3,
+        };
         let grouping = Grouping::new(families);
         let gaussian = Gaussian::fit(&samples, 0.1);
         for rows in grouping.blocks() {

@@ -104,7 +104,8 @@ mod tests {
 
     /// A positive definite matrix of 150 rows: more than two blocks.
     fn matrix() -> Array2<f64> {
-        let root = Array2::from_shape_fn((150, 150), |(row, column)| ((row * 31 + column * 17) % 23) as f64 / 23.0 - 0.5);
+        let root =
+            Array2::from_shape_fn((150, 150), |(row, column)| ((row * 31 + column * 17) % 23) as f64 / 23.0 - 0.5);
         root.dot(&root.t()) + Array2::<f64>::eye(150)
     }
 

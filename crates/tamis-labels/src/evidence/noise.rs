@@ -1,6 +1,9 @@
 //! How many labels are wrong, and how many are worth a look.
 
-use super::{Grouping, RowEvidence};
+use super::RowEvidence;
+use super::grouping::Grouping;
+use crate::Error;
+use crate::input::check_length;
 
 /// Number of standard deviations on either side of a 90 % interval.
 const Z90: f64 = 1.645;
@@ -59,6 +62,17 @@ const MODEL_ERROR: f64 = 0.1;
 const DOUBT_ERROR: f64 = 0.05;
 
 impl NoiseEstimate {
+    /// Estimates how many labels are wrong from what is known of each; `families` as in [`crate::LabeledVectors`].
+    ///
+    /// # Errors
+    /// When the arrays differ in length.
+    pub fn of(labels: &[Option<u32>], families: &[u32], rows: &[RowEvidence]) -> Result<Self, Error> {
+        check_length("families", labels.len(), families.len())?;
+        check_length("evidence", labels.len(), rows.len())?;
+        let n_classes = labels.iter().flatten().max().map_or(0, |&class| class as usize + 1);
+        Ok(Self::new(labels, n_classes, &Grouping::new(families), rows))
+    }
+
     pub(super) fn new(labels: &[Option<u32>], n_classes: usize, grouping: &Grouping, rows: &[RowEvidence]) -> Self {
         let mut all = Sum::default();
         let mut by_class = vec![Sum::default(); n_classes];
@@ -126,8 +140,8 @@ impl Sum {
 
 impl ReviewBudget {
     fn new(rows: &[RowEvidence]) -> Self {
-        let chances = rows.iter().filter_map(|row| row.correct_probability).map(|correct| 1.0 - f64::from(correct));
-        let worth: Vec<f64> = chances.filter(|&chance| WORTH_A_LOOK <= chance).collect();
+        let chance = |row: &RowEvidence| row.correct_probability.map(|correct| 1.0 - f64::from(correct));
+        let worth: Vec<f64> = rows.iter().filter(|row| row.is_wrong_with(WORTH_A_LOOK)).filter_map(chance).collect();
         Self { n: worth.len(), expected_errors: worth.iter().sum() }
     }
 }

@@ -211,6 +211,9 @@ pub struct CheckRecord {
     pub threshold_source: Option<String>,
     /// Further counts of the check by name.
     pub facts: BTreeMap<String, u64>,
+    /// Further numbers and tables of the check; each check's page says which.
+    #[serde(default)]
+    pub details: Map<String, Json>,
     /// What a reader must know to judge the findings.
     pub notes: Vec<String>,
     /// What other thresholds would flag; empty where the check has no clean reference.
@@ -286,7 +289,7 @@ impl Audit {
             dtype: device.map(|it| it.dtype.clone()),
             seed: report.seed,
             notes: report.notes.clone(),
-            checks: report.checks.iter().map(CheckRecord::new).collect::<Result<_, _>>()?,
+            checks: report.checks.iter().map(|check| CheckRecord::new(report, check)).collect::<Result<_, _>>()?,
             outputs: report.outputs.iter().map(InputRecord::new).collect(),
             timing: report.timing.iter().map(StageRecord::new).collect::<Result<_, _>>()?,
         })
@@ -385,15 +388,15 @@ impl CurvePoint {
 }
 
 impl CheckRecord {
-    fn new(check: &CheckReport) -> Result<Self, NotFinite> {
+    fn new(report: &Report<'_>, check: &CheckReport) -> Result<Self, NotFinite> {
         match &check.outcome {
-            Outcome::Ran(result) => Self::ran(check.info.id, result),
+            Outcome::Ran(result) => Self::ran(report, check.info.id, result),
             Outcome::Skipped(reason) => Ok(Self::not_run(check.info.id, CheckOutcome::Skipped, reason)),
             Outcome::Failed(reason) => Ok(Self::not_run(check.info.id, CheckOutcome::Failed, reason)),
         }
     }
 
-    fn ran(id: &str, result: &CheckResult) -> Result<Self, NotFinite> {
+    fn ran(report: &Report<'_>, id: &str, result: &CheckResult) -> Result<Self, NotFinite> {
         let interval = wilson_interval(result.flagged, result.population);
         Ok(Self {
             id: id.to_owned(),
@@ -408,6 +411,7 @@ impl CheckRecord {
             threshold: result.threshold.map(|it| finite(id, "threshold", it)).transpose()?,
             threshold_source: (!result.threshold_source.is_empty()).then(|| result.threshold_source.clone()),
             facts: result.facts.iter().map(|(name, count)| (name.to_string(), *count as u64)).collect(),
+            details: object(report, id, &result.details)?,
             notes: result.notes.clone(),
             curve: result.curve.iter().map(|it| CurvePoint::new(id, it)).collect::<Result<_, _>>()?,
         })
@@ -427,6 +431,7 @@ impl CheckRecord {
             threshold: None,
             threshold_source: None,
             facts: BTreeMap::new(),
+            details: Map::new(),
             notes: Vec::new(),
             curve: Vec::new(),
         }
