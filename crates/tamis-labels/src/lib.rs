@@ -44,10 +44,19 @@
 
 mod error;
 mod input;
+mod sum;
 
 mod confident;
+mod ensemble;
 mod filter;
+mod health;
+mod latent;
+mod learning;
+mod probability;
+mod prune;
+mod scan;
 mod score;
+mod table;
 
 mod cross_validation;
 mod folds;
@@ -55,12 +64,21 @@ mod logistic;
 
 pub use confident::{Collision, ConfidentJoint, calibrated_joint, class_thresholds, confident_joint, estimated_joint};
 pub use cross_validation::{FoldReport, OutOfFold, out_of_fold_probabilities};
+pub use ensemble::{EnsembleWeights, ensemble_scores};
 pub use error::Error;
 pub use filter::{
-    PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class, prune_by_noise_rate,
+    Filter, FilterOptions, PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class,
+    prune_by_noise_rate,
 };
 pub use folds::stratified_group_folds;
+pub use health::{
+    ClassOverlap, ClassQuality, HealthSummary, OverlapDirection, overlapping_classes, rank_classes_by_label_quality,
+};
+pub use latent::{Convergence, LatentEstimate, ShareMethod, latent_estimate};
+pub use learning::{ConfidentLearning, CountMethod, LearningOptions, RowSums, off_diagonal};
 pub use logistic::{FitReport, LogisticOptions, LogisticRegression};
+pub use probability::Probability;
 pub use score::{
-    Adjustment, confidence_weighted_entropy, normalized_margin, self_confidence, self_confidence_adjusted,
+    Adjustment, QualityScore, confidence_weighted_entropy, lowest, normalized_margin, order_by_score, self_confidence,
+    self_confidence_adjusted,
 };
