@@ -10,6 +10,9 @@ use crate::score::ascending;
 use crate::sum::pairwise_sum;
 use crate::{ConfidentLearning, Error, FilterOptions, Probability};
 
+/// Margins held at once where a class is pruned: 4 MiB, beyond those of one pair of classes.
+const MAX_MARGINS: usize = 1 << 19;
+
 /// How many items of each class to flag, and where they are.
 pub(crate) struct PrunePlan<'a, 'b, 'c, P> {
     learning: &'a ConfidentLearning<'b, P>,
@@ -106,20 +109,22 @@ impl<'a, 'b, 'c, P: Probability> PrunePlan<'a, 'b, 'c, P> {
     fn rows_by_noise_rate(&self, given: usize, rows: &[u32]) -> Vec<u32> {
         let mut open: Vec<u32> =
             rows.iter().copied().filter(|&row| self.learning.marks(row as usize, BEATEN)).collect();
+        let slots: Vec<(usize, u64)> =
+            self.kept.of(given).into_iter().enumerate().filter(|&(other, n)| other != given && 0 < n).collect();
         let mut flagged = Vec::new();
         let mut unfilled = Vec::new();
         let mut is_flagged = vec![false; open.len()];
-        for (other, n_slots) in self.kept.of(given).into_iter().enumerate() {
-            if other == given || n_slots == 0 {
-                continue;
-            }
-            let margins = open.iter().enumerate().map(|(place, &row)| (self.margin(row, given, other), place));
-            let beaten: Vec<(f64, usize)> = margins.filter(|&(margin, _)| margin < 0.0).collect();
-            if (beaten.len() as u64) < n_slots {
-                unfilled.push((other, n_slots - beaten.len() as u64));
-            }
-            for (_, place) in smallest(beaten, n_slots) {
-                is_flagged[place] = true;
+        for slots in slots.chunks((MAX_MARGINS / open.len().max(1)).max(1)) {
+            let margins = self.margins(given, &open, slots);
+            for (column, &(other, n_slots)) in slots.iter().enumerate() {
+                let margins = margins.chunks_exact(slots.len()).map(|row| row[column]).zip(0..);
+                let beaten: Vec<(f64, usize)> = margins.filter(|&(margin, _)| margin < 0.0).collect();
+                if (beaten.len() as u64) < n_slots {
+                    unfilled.push((other, n_slots - beaten.len() as u64));
+                }
+                for (_, place) in smallest(beaten, n_slots) {
+                    is_flagged[place] = true;
+                }
             }
         }
         flagged.extend(open.iter().zip(&is_flagged).filter_map(|(&row, &flag)| flag.then_some(row)));
@@ -144,6 +149,15 @@ impl<'a, 'b, 'c, P: Probability> PrunePlan<'a, 'b, 'c, P> {
         let mut nearest: Vec<u32> = smallest(keyed, n).into_iter().map(|(_, row)| row).collect();
         nearest.sort_unstable();
         nearest
+    }
+
+    /// Margins of the given class over some others, one row of them per item: each item's memory is touched once.
+    fn margins(&self, given: usize, rows: &[u32], others: &[(usize, u64)]) -> Vec<f64> {
+        let mut margins = Vec::with_capacity(rows.len() * others.len());
+        for &row in rows {
+            margins.extend(others.iter().map(|&(other, _)| self.margin(row, given, other)));
+        }
+        margins
     }
 
     /// By how much the given class is more probable than another one.
