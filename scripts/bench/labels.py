@@ -42,9 +42,9 @@ def issues(args):
     os.environ["OMP_NUM_THREADS"] = "1"
     table(["items x classes", *HEAD, "issues", "peak MB"])
     for n, n_classes in SIZES_QUICK if args.quick else SIZES:
-        paths = [args.data / f"labels-{n}x{n_classes}-{what}.npy" for what in ("given", "probabilities", "ours", "theirs")]
-        given, probabilities, ours, theirs = map(str, paths)
-        if not paths[1].exists():
+        kinds = ("given", "probabilities", "ours", "theirs")
+        given, probabilities, ours, theirs = (str(args.data / f"labels-{n}x{n_classes}-{it}.npy") for it in kinds)
+        if not Path(probabilities).exists():
             call([*peer, "made", str(n), str(n_classes), given, probabilities])
         for threads in args.threads:
             command = [str(args.examples / "find_label_issues"), given, probabilities, ours, str(threads)]

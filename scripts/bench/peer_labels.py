@@ -3,9 +3,10 @@
     peer_labels.py issues LABELS.npy PROBABILITIES.npy JOBS ISSUES.npy    {"seconds", "issues", "peak_bytes"}
     peer_labels.py made N CLASSES LABELS.npy PROBABILITIES.npy            writes data, and answers nothing
 
-The protocol is that of the example `find_label_issues` of tamis-labels; see labels.py. The time does not include reading
-the files. When stdin ends, the issues are computed once more and go to ISSUES.npy: from the probabilities as float64, and
-with numpy's sort replaced by its stable form, so that ties go to the smaller row on every processor. Needs cleanlab.
+The protocol is that of the example `find_label_issues` of tamis-labels; see labels.py. The time does not include
+reading the files. When stdin ends, the issues are computed once more and go to ISSUES.npy: from the probabilities as
+float64, and with numpy's sort replaced by its stable form, so that ties go to the smaller row on every processor. Needs
+cleanlab.
 """
 
 import json

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use ndarray::ArrayView2;
 
 use crate::prune::PrunePlan;
-use crate::score::{lowest, sorted_rows};
+use crate::score::{RankKey, lowest, sorted_rows};
 use crate::{Adjustment, Collision, ConfidentLearning, CountMethod, Error, LearningOptions, Probability, QualityScore};
 
 /// A rule for which items to flag.
@@ -173,7 +173,7 @@ impl<P: Probability> ConfidentLearning<'_, P> {
         let flags = self.flags(filter, options)?;
         let rows: Vec<usize> = flags.iter().enumerate().filter_map(|(row, &flag)| flag.then_some(row)).collect();
         let scores = self.scores_of(&rows, score, adjustment)?;
-        Ok(sorted_rows(scores.into_iter().zip(rows).collect()))
+        Ok(sorted_rows(scores.into_iter().zip(rows).map(|(score, row)| RankKey::new(score, row)).collect()))
     }
 
     fn flag_lowest(&self, score: QualityScore) -> Result<Vec<bool>, Error> {

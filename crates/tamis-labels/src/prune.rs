@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::confident::{check_joint_shape, round_keeping_total};
 use crate::input::check_length;
 use crate::scan::BEATEN;
-use crate::score::ascending;
+use crate::score::{RankKey, smallest};
 use crate::sum::pairwise_sum;
 use crate::{ConfidentLearning, Error, FilterOptions, Probability};
 
@@ -76,8 +76,8 @@ impl<'a, 'b, 'c, P: Probability> PrunePlan<'a, 'b, 'c, P> {
     pub(crate) fn flag_by_class(&self) -> Vec<bool> {
         self.flags(|class, rows| {
             let n_wrong = (rows.len() as u64).saturating_sub(self.kept.of(class)[class]);
-            let keyed = rows.iter().map(|&row| (self.learning.own[row as usize], row)).collect();
-            smallest(keyed, n_wrong).into_iter().map(|(_, row)| row).collect()
+            let keys = rows.iter().map(|&row| RankKey::new(self.learning.own[row as usize], row as usize)).collect();
+            smallest(keys, limit(n_wrong)).into_iter().map(|key| key.row() as u32).collect()
         })
     }
 
@@ -115,15 +115,16 @@ impl<'a, 'b, 'c, P: Probability> PrunePlan<'a, 'b, 'c, P> {
         let mut unfilled = Vec::new();
         let mut is_flagged = vec![false; open.len()];
         for slots in slots.chunks((MAX_MARGINS / open.len().max(1)).max(1)) {
-            let margins = self.margins(given, &open, slots);
+            let margins = self.margins(&open, slots);
             for (column, &(other, n_slots)) in slots.iter().enumerate() {
                 let margins = margins.chunks_exact(slots.len()).map(|row| row[column]).zip(0..);
-                let beaten: Vec<(f64, usize)> = margins.filter(|&(margin, _)| margin < 0.0).collect();
+                let beaten = margins.filter(|&(margin, _)| margin < 0.0);
+                let beaten: Vec<RankKey> = beaten.map(|(margin, place)| RankKey::new(margin, place)).collect();
                 if (beaten.len() as u64) < n_slots {
                     unfilled.push((other, n_slots - beaten.len() as u64));
                 }
-                for (_, place) in smallest(beaten, n_slots) {
-                    is_flagged[place] = true;
+                for key in smallest(beaten, limit(n_slots)) {
+                    is_flagged[key.row()] = true;
                 }
             }
         }
@@ -134,7 +135,7 @@ impl<'a, 'b, 'c, P: Probability> PrunePlan<'a, 'b, 'c, P> {
             if open.is_empty() {
                 break;
             }
-            let rest = self.rows_of_rest(given, other, rows, n_slots);
+            let rest = self.rows_of_rest(other, rows, n_slots);
             let taken: Vec<u32> = open.iter().copied().filter(|row| rest.binary_search(row).is_ok()).collect();
             open.retain(|row| taken.binary_search(row).is_err());
             flagged.extend(taken);
@@ -143,28 +144,32 @@ impl<'a, 'b, 'c, P: Probability> PrunePlan<'a, 'b, 'c, P> {
     }
 
     /// Of the rows for which `other` is not more probable than the given class the `n` where it comes nearest, ascending.
-    fn rows_of_rest(&self, given: usize, other: usize, rows: &[u32], n: u64) -> Vec<u32> {
-        let margins = rows.iter().map(|&row| (self.margin(row, given, other), row));
-        let keyed = margins.filter(|&(margin, _)| 0.0 <= margin).collect();
-        let mut nearest: Vec<u32> = smallest(keyed, n).into_iter().map(|(_, row)| row).collect();
+    fn rows_of_rest(&self, other: usize, rows: &[u32], n: u64) -> Vec<u32> {
+        let margins = rows
+            .iter()
+            .map(|&row| (self.learning.own[row as usize] - self.learning.table.at(row as usize, other), row as usize));
+        let keys = margins.filter(|&(margin, _)| 0.0 <= margin).map(|(margin, row)| RankKey::new(margin, row));
+        let mut nearest: Vec<u32> =
+            smallest(keys.collect(), limit(n)).into_iter().map(|key| key.row() as u32).collect();
         nearest.sort_unstable();
         nearest
     }
 
     /// Margins of the given class over some others, one row of them per item: each item's memory is touched once.
-    fn margins(&self, given: usize, rows: &[u32], others: &[(usize, u64)]) -> Vec<f64> {
+    fn margins(&self, rows: &[u32], others: &[(usize, u64)]) -> Vec<f64> {
         let mut margins = Vec::with_capacity(rows.len() * others.len());
         for &row in rows {
-            margins.extend(others.iter().map(|&(other, _)| self.margin(row, given, other)));
+            let own = self.learning.own[row as usize];
+            let entries = self.learning.table.entries_of(row as usize);
+            margins.extend(others.iter().map(|&(other, _)| own - entries.at(other)));
         }
         margins
     }
+}
 
-    /// By how much the given class is more probable than another one.
-    fn margin(&self, row: u32, given: usize, other: usize) -> f64 {
-        debug_assert_eq!(self.learning.labels[row as usize] as usize, given, "rows are grouped by class");
-        self.learning.own[row as usize] - self.learning.table.at(row as usize, other)
-    }
+/// A count as a length, which it may exceed where a joint is given.
+fn limit(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// Sorts rows by class, counting; within a class they stay in order.
@@ -182,16 +187,6 @@ fn rows_by_class(labels: &[u32], counts: &[u64]) -> (Vec<u32>, Vec<usize>) {
     (rows, starts)
 }
 
-/// The `n` smallest keys, in no particular order; equal keys go to the smaller row.
-fn smallest<I: Ord>(mut keyed: Vec<(f64, I)>, n: u64) -> Vec<(f64, I)> {
-    let n = usize::try_from(n).unwrap_or(usize::MAX);
-    if 0 < n && n < keyed.len() {
-        keyed.select_nth_unstable_by(n - 1, ascending);
-    }
-    keyed.truncate(n);
-    keyed
-}
-
 /// Turns the counts of one given class, by true class, into those that keep enough items (cleanlab 2.9.0).
 ///
 /// The own count is raised to the least number of kept items and the raise is taken in equal parts from the other
@@ -205,7 +200,7 @@ fn counts_to_keep(counts: ArrayView1<'_, u64>, given: usize, min_examples_per_cl
     let mut rest = 0.0;
     let mut kept: Vec<u64> = Vec::with_capacity(counts.len());
     for (other, &count) in counts.iter().enumerate() {
-        if other == given {
+        if other == given || count == 0 {
             kept.push(0);
             continue;
         }

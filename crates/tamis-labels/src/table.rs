@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView2, Axis, s};
+use ndarray::{ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use crate::probability::{Probability, RowSummary, summarize};
@@ -40,6 +40,19 @@ pub(crate) enum Block<'a, P> {
     Renormalized(&'a [f64]),
 }
 
+/// The probabilities of one item, and what they are divided by.
+pub(crate) struct Entries<'a, P> {
+    row: ArrayView1<'a, P>,
+    total: f64,
+}
+
+impl<P: Probability> Entries<'_, P> {
+    pub(crate) fn at(&self, class: usize) -> f64 {
+        let value: f64 = self.row[class].into();
+        value / self.total
+    }
+}
+
 impl<'a, P: Probability> Table<'a, P> {
     /// Takes the array; with [`RowSums::Renormalize`] this reads it once to sum and check every row.
     pub(crate) fn new(entries: ArrayView2<'a, P>, row_sums: RowSums) -> Result<Self, Error> {
@@ -65,11 +78,13 @@ impl<'a, P: Probability> Table<'a, P> {
 
     /// One probability, as every computation sees it.
     pub(crate) fn at(&self, row: usize, class: usize) -> f64 {
-        let value: f64 = self.entries[[row, class]].into();
-        match self.totals.get(row) {
-            None => value,
-            Some(total) => value / total,
-        }
+        self.entries_of(row).at(class)
+    }
+
+    /// The probabilities of one item, to be read one by one.
+    pub(crate) fn entries_of(&self, row: usize) -> Entries<'_, P> {
+        // Dividing by 1 changes nothing.
+        Entries { row: self.entries.row(row), total: self.totals.get(row).copied().unwrap_or(1.0) }
     }
 
     /// Copies the probabilities of one item.
@@ -96,6 +111,7 @@ impl<'a, P: Probability> Table<'a, P> {
     }
 
     /// Checks one row as it was given, from its summary.
+    #[inline]
     pub(crate) fn check_row<Q: Probability>(&self, row: usize, summary: &RowSummary<Q>) -> Result<(), Error> {
         let (smallest, largest): (f64, f64) = (summary.smallest.into(), summary.largest.into());
         let in_range = -VALUE_SLACK <= smallest && largest <= 1.0 + VALUE_SLACK && !summary.total.is_nan();
