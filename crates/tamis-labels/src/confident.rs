@@ -1,9 +1,12 @@
 //! The confident joint: how often an item given label `s` looks confidently like class `y`.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
-use crate::Error;
-use crate::input::{check_labeled_probabilities, check_length, label_counts};
+use crate::input::{check_labels, label_counts};
+use crate::scan::{NO_GUESS, Scan};
+use crate::sum::pairwise_sum;
+use crate::{ConfidentLearning, Error, LearningOptions, Probability};
 
 /// Least threshold of a class that is given at least once (cleanlab 2.9.0, `count`: twice its 1e-6).
 pub(crate) const MIN_THRESHOLD: f64 = 2e-6;
@@ -11,8 +14,9 @@ pub(crate) const MIN_THRESHOLD: f64 = 2e-6;
 /// Threshold of a class that no item is given: above every probability, so that it never counts (cleanlab 2.9.0).
 pub(crate) const ABSENT_THRESHOLD: f64 = 2.0;
 
-/// Slack below the threshold at which a class still counts as confident (cleanlab 2.9.0).
-const THRESHOLD_SLACK: f64 = 1e-6;
+/// Columns of the joint that are read side by side where it is summed column by column: four cache lines, so that the
+/// rows of a joint of many classes, which lie on pages of their own, are visited less often.
+const SUMMED_COLUMNS: usize = 32;
 
 /// Which class an item counts for when several classes reach their thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,13 +43,14 @@ pub struct ConfidentJoint {
 /// Computes the mean self-confidence of the items given each class, length `n_classes`.
 ///
 /// The values lie in [2e-6, 1]; a class that no item is given has 2.0, which no probability reaches.
-/// Source: section 3.1 of Northcutt et al. 2021; the two constants are cleanlab 2.9.0's. O(n) time beyond the checks.
+/// Source: section 3.1 of Northcutt et al. 2021; the two constants are cleanlab 2.9.0's. O(n · `n_classes`) time for the
+/// checks, O(n) memory.
 ///
 /// # Errors
 /// When labels and probabilities `(n, n_classes)` do not fit each other or hold illegal values.
-pub fn class_thresholds(labels: &[u32], probabilities: ArrayView2<'_, f32>) -> Result<Vec<f64>, Error> {
-    let n_classes = check_labeled_probabilities(labels, probabilities)?;
-    Ok(thresholds_of_checked(labels, probabilities, n_classes))
+pub fn class_thresholds<P: Probability>(labels: &[u32], probabilities: ArrayView2<'_, P>) -> Result<Vec<f64>, Error> {
+    let learning = ConfidentLearning::new(labels, probabilities, &LearningOptions::default())?;
+    Ok(learning.thresholds().to_vec())
 }
 
 /// Counts every item under its given label and the class it confidently looks like.
@@ -53,28 +58,18 @@ pub fn class_thresholds(labels: &[u32], probabilities: ArrayView2<'_, f32>) -> R
 /// A class is confident for an item when its probability is at least the class's threshold less 1e-6. An item without
 /// confident class is not counted, one confident class is the guess, and of several `collision` decides (equal
 /// probabilities: the smaller class). `thresholds` has one entry per class, as [`class_thresholds`] gives them.
-/// O(n · `n_classes`) time, O(`n_classes`²) memory beyond the item list.
+/// O(n · `n_classes`) time, O(`n_classes`² + n) memory.
 ///
 /// # Errors
 /// When labels, probabilities `(n, n_classes)` and thresholds do not fit each other or hold illegal values.
-pub fn confident_joint(
+pub fn confident_joint<P: Probability>(
     labels: &[u32],
-    probabilities: ArrayView2<'_, f32>,
+    probabilities: ArrayView2<'_, P>,
     thresholds: &[f64],
     collision: Collision,
 ) -> Result<ConfidentJoint, Error> {
-    let n_classes = check_labeled_probabilities(labels, probabilities)?;
-    check_length("thresholds", n_classes, thresholds.len())?;
-    if let Some(class) = thresholds.iter().position(|threshold| threshold.is_nan()) {
-        return Err(Error::ValueOutOfRange {
-            what: "thresholds",
-            row: class,
-            column: 0,
-            expected: "a number",
-            got: f64::NAN,
-        });
-    }
-    Ok(joint_of_checked(labels, probabilities, thresholds, collision))
+    let options = LearningOptions { collision, thresholds: Some(thresholds.to_vec()), ..LearningOptions::default() };
+    Ok(ConfidentLearning::new(labels, probabilities, &options)?.joint())
 }
 
 /// Scales the confident joint to the number of items given each label, keeping whole numbers.
@@ -82,20 +77,14 @@ pub fn confident_joint(
 /// Row `s` of the result sums to the number of items given `s`; a class no item is given has a row of zeros. Each row is
 /// rounded half to even; if it then lacks `m` items, the `m` entries that were rounded down most gain one (ties: the
 /// higher class first), and if it has `m` too many, the `m` entries that were rounded up most lose one (ties: the lower
-/// class first). The tie rule is that of cleanlab 2.9.0 with a stable sort.
+/// class first). The tie rule is that of cleanlab 2.9.0 with a stable sort. O(`n_classes`²) time and memory.
 ///
 /// # Errors
 /// When `counts` is not `(n_classes, n_classes)`, has a row of zeros, or a label is not below `n_classes`.
 pub fn calibrated_joint(counts: ArrayView2<'_, u64>, labels: &[u32]) -> Result<Array2<u64>, Error> {
     let (n_rows, n_classes) = counts.dim();
-    if n_rows != n_classes {
-        return Err(Error::ShapeMismatch {
-            what: "confident joint",
-            expected: (n_rows, n_rows),
-            got: (n_rows, n_classes),
-        });
-    }
-    crate::input::check_labels(labels, n_classes)?;
+    check_joint_shape(counts, n_rows)?;
+    check_labels(labels, n_classes)?;
     let given = label_counts(labels, n_classes);
     for (class, row) in counts.rows().into_iter().enumerate() {
         if row.sum() == 0 && given[class] > 0 {
@@ -108,7 +97,7 @@ pub fn calibrated_joint(counts: ArrayView2<'_, u64>, labels: &[u32]) -> Result<A
             });
         }
     }
-    Ok(calibrate(counts, &given))
+    Ok(calibrate(counts.to_owned(), &given))
 }
 
 /// Normalizes a calibrated joint to the estimated joint distribution of given and true labels.
@@ -120,105 +109,102 @@ pub fn estimated_joint(calibrated: ArrayView2<'_, u64>) -> Array2<f64> {
     calibrated.mapv(|count| count as f64 / total)
 }
 
-pub(crate) fn thresholds_of_checked(labels: &[u32], probabilities: ArrayView2<'_, f32>, n_classes: usize) -> Vec<f64> {
-    let mut sums = vec![0.0_f64; n_classes];
-    for (row, &label) in labels.iter().enumerate() {
-        sums[label as usize] += f64::from(probabilities[[row, label as usize]]);
+/// Checks that a joint is `(n_classes, n_classes)`.
+pub(crate) fn check_joint_shape(counts: ArrayView2<'_, u64>, n_classes: usize) -> Result<(), Error> {
+    if counts.dim() == (n_classes, n_classes) {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch { what: "confident joint", expected: (n_classes, n_classes), got: counts.dim() })
+}
+
+/// Thresholds of the classes from the probability of each item's given label, in index order.
+pub(crate) fn mean_self_confidence(labels: &[u32], own: &[f64], given: &[u64]) -> Vec<f64> {
+    let mut sums = vec![0.0_f64; given.len()];
+    for (&label, own) in labels.iter().zip(own) {
+        sums[label as usize] += own;
     }
     sums.iter()
-        .zip(label_counts(labels, n_classes))
-        .map(|(&sum, count)| match count {
+        .zip(given)
+        .map(|(&sum, &count)| match count {
             0 => ABSENT_THRESHOLD,
             _ => (sum / count as f64).max(MIN_THRESHOLD),
         })
         .collect()
 }
 
-pub(crate) fn joint_of_checked(
-    labels: &[u32],
-    probabilities: ArrayView2<'_, f32>,
-    thresholds: &[f64],
-    collision: Collision,
-) -> ConfidentJoint {
-    let n_classes = thresholds.len();
+/// Counts the guesses of a scan by given label, with the diagonal raised to 1.
+pub(crate) fn counts_of(labels: &[u32], scan: &Scan, n_classes: usize) -> Array2<u64> {
     let mut counts = Array2::<u64>::zeros((n_classes, n_classes));
-    let mut off_diagonal = Vec::new();
-    for (row, &label) in labels.iter().enumerate() {
-        let entries = probabilities.row(row);
-        let entries = entries.iter().map(|&value| f64::from(value));
-        let Some(guess) = confident_class(entries, thresholds, collision) else {
-            continue;
-        };
-        counts[[label as usize, guess]] += 1;
-        if guess != label as usize {
-            off_diagonal.push(row);
+    for (&label, &guess) in labels.iter().zip(&scan.guesses) {
+        if guess != NO_GUESS {
+            counts[[label as usize, guess as usize]] += 1;
         }
     }
     for count in counts.diag_mut() {
         *count = (*count).max(1);
     }
-    ConfidentJoint { counts, off_diagonal }
+    counts
 }
 
-/// [`calibrated_joint`] for counts whose shape and rows are known to be good.
-pub(crate) fn calibrate(counts: ArrayView2<'_, u64>, given: &[u64]) -> Array2<u64> {
-    let mut scaled = counts.mapv(|count| count as f64);
-    for (mut row, &n_given) in scaled.rows_mut().into_iter().zip(given) {
+/// [`calibrated_joint`] for counts whose shape and rows are known to be good, in place.
+pub(crate) fn calibrate(mut counts: Array2<u64>, given: &[u64]) -> Array2<u64> {
+    let row_sums: Vec<f64> = counts.rows().into_iter().map(|row| row.sum() as f64).collect();
+    let scale = |row: usize, count: u64| match count {
+        0 => 0.0,
         // 1e-100 keeps a row of zeros at zero (cleanlab 2.9.0).
-        let total = row.sum().max(1e-100);
-        row.mapv_inplace(|count| count / total * n_given as f64);
-    }
+        _ => count as f64 / row_sums[row].max(1e-100) * given[row] as f64,
+    };
+    let total = sum_by_columns(counts.view(), scale);
     let n_samples = given.iter().sum::<u64>() as f64;
-    let total = scaled.sum();
-    if total > 0.0 {
-        scaled.mapv_inplace(|count| count / total * n_samples);
-    }
-    let mut rounded = Array2::zeros(counts.dim());
-    for (row, &n_given) in given.iter().enumerate() {
-        let whole = round_keeping_total(&scaled.row(row).to_vec(), n_given);
-        rounded.row_mut(row).assign(&ndarray::ArrayView1::from(&whole));
-    }
-    rounded
+    counts.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, mut entries)| {
+        let scaled: Vec<f64> = entries.iter().map(|&count| scale(row, count) / total.max(1e-100) * n_samples).collect();
+        for (entry, whole) in entries.iter_mut().zip(round_keeping_total(&scaled, given[row])) {
+            *entry = whole;
+        }
+    });
+    counts
 }
 
-/// The class an item counts for; `None` when no class reaches its threshold.
-fn confident_class(entries: impl Iterator<Item = f64>, thresholds: &[f64], collision: Collision) -> Option<usize> {
-    let mut n_confident = 0;
-    let mut best_confident = (0, f64::NEG_INFINITY);
-    let mut best = (0, f64::NEG_INFINITY);
-    for (class, (value, threshold)) in entries.zip(thresholds).enumerate() {
-        if best.1 < value {
-            best = (class, value);
-        }
-        if threshold - THRESHOLD_SLACK <= value {
-            n_confident += 1;
-            if best_confident.1 < value {
-                best_confident = (class, value);
+/// Sums `scale(row, count)` column after column: cleanlab's array lies so in memory, and numpy sums as it lies.
+fn sum_by_columns(counts: ArrayView2<'_, u64>, scale: impl Fn(usize, u64) -> f64) -> f64 {
+    let n = counts.nrows();
+    let mut columns = vec![0.0; SUMMED_COLUMNS * n];
+    let mut place = 0;
+    pairwise_sum(n * n, &mut || {
+        let (column, row) = (place / n, place % n);
+        if row == 0 && column % SUMMED_COLUMNS == 0 {
+            for (row, entries) in counts.rows().into_iter().enumerate() {
+                for (offset, &count) in entries.iter().skip(column).take(SUMMED_COLUMNS).enumerate() {
+                    columns[offset * n + row] = scale(row, count);
+                }
             }
         }
-    }
-    match (n_confident, collision) {
-        (0, _) => None,
-        (1, _) | (_, Collision::Paper) => Some(best_confident.0),
-        (_, Collision::Cleanlab) => Some(best.0),
-    }
+        place += 1;
+        columns[column % SUMMED_COLUMNS * n + row]
+    })
 }
 
 /// Rounds non-negative values to whole numbers that sum to `total`, as [`calibrated_joint`] documents.
-fn round_keeping_total(values: &[f64], total: u64) -> Vec<u64> {
-    let mut rounded: Vec<f64> = values.iter().map(|value| value.round_ties_even()).collect();
+pub(crate) fn round_keeping_total(values: &[f64], total: u64) -> Vec<u64> {
+    // Most counts of many classes are 0, and rounding is a call of the system's library on some processors.
+    let round = |&value: &f64| if 0.0 < value { value.round_ties_even() } else { 0.0 };
+    let mut rounded: Vec<f64> = values.iter().map(round).collect();
     let missing = total as f64 - rounded.iter().sum::<f64>();
     let n_changes = (missing.abs() as usize).min(values.len());
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    // Ascending by what rounding took away; the sort is stable, so equal entries stay in class order.
-    order.sort_by(|&a, &b| (values[a] - rounded[a]).total_cmp(&(values[b] - rounded[b])));
-    if missing > 0.0 {
-        for &class in order.iter().rev().take(n_changes) {
-            rounded[class] += 1.0;
+    if 0 < n_changes {
+        // Entries by how much they lose if they are not changed, then by the order that ties are changed in.
+        let loss = |class: usize| (values[class] - rounded[class]) * missing.signum();
+        let mut order: Vec<usize> = (0..values.len()).filter(|&class| 0.0 < loss(class)).collect();
+        if order.len() < n_changes {
+            order = (0..values.len()).collect();
         }
-    } else {
-        for &class in order.iter().take(n_changes) {
-            rounded[class] -= 1.0;
+        let by_loss = |a: &usize, b: &usize| {
+            let ties = if missing < 0.0 { a.cmp(b) } else { b.cmp(a) };
+            loss(*b).total_cmp(&loss(*a)).then(ties)
+        };
+        order.select_nth_unstable_by(n_changes - 1, by_loss);
+        for &class in &order[..n_changes] {
+            rounded[class] += missing.signum();
         }
     }
     rounded.iter().map(|&value| value as u64).collect()

@@ -50,6 +50,62 @@ pub enum Error {
         /// The number there is.
         got: usize,
     },
+    /// An array has a dimension too large for the numbers that name its rows and columns.
+    #[error("{what} has {got} {unit}, expected at most {expected}")]
+    TooMany {
+        /// The array.
+        what: &'static str,
+        /// What is counted.
+        unit: &'static str,
+        /// Largest number that works.
+        expected: usize,
+        /// The number there is.
+        got: usize,
+    },
+    /// The probabilities of one item do not sum to 1.
+    #[error(
+        "probabilities of row {row} sum to {got}, expected 1 within {tolerance} (renormalizing divides rows by their sums)"
+    )]
+    RowSum {
+        /// Row of the item.
+        row: usize,
+        /// The sum.
+        got: f64,
+        /// Largest accepted difference from 1.
+        tolerance: f64,
+    },
+    /// The probabilities of one item are all zero, so that they cannot be renormalized.
+    #[error("probabilities of row {row} sum to 0, expected a positive sum to divide by")]
+    EmptyRow {
+        /// Row of the item.
+        row: usize,
+    },
+    /// Two options that exclude each other.
+    #[error("{option} cannot be combined with {with}")]
+    Unsupported {
+        /// One option.
+        option: &'static str,
+        /// The other.
+        with: &'static str,
+    },
+    /// A name that nothing has.
+    #[error("{what} {got:?} is unknown, expected one of {expected}")]
+    UnknownName {
+        /// What is named.
+        what: &'static str,
+        /// The name.
+        got: String,
+        /// The known names, separated by commas.
+        expected: String,
+    },
+    /// A matrix that has no inverse.
+    #[error("{what} is singular: pivot {pivot} is 0")]
+    Singular {
+        /// The matrix.
+        what: &'static str,
+        /// Column in which elimination found no entry to divide by.
+        pivot: usize,
+    },
     /// A matrix of counts has the wrong shape.
     #[error("{what} has shape ({}, {}), expected ({}, {})", got.0, got.1, expected.0, expected.1)]
     ShapeMismatch {

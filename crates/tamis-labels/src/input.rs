@@ -7,15 +7,27 @@ use crate::Error;
 /// Fewest classes for which a label can be wrong.
 const MIN_CLASSES: usize = 2;
 
-/// Checks labels and probabilities of shape `(n, n_classes)` against each other and returns `n_classes`.
-pub(crate) fn check_labeled_probabilities(labels: &[u32], probabilities: ArrayView2<'_, f32>) -> Result<usize, Error> {
-    let (n_samples, n_classes) = probabilities.dim();
+/// Most rows and most columns: both are kept as `u32`, of which one value says that there is none.
+const MAX_LENGTH: usize = u32::MAX as usize - 1;
+
+/// Checks labels and the shape `(n, n_classes)` of probabilities against each other and returns `n_classes`.
+///
+/// The values are checked where they are first read.
+pub(crate) fn check_labeled_shape(labels: &[u32], (n_samples, n_classes): (usize, usize)) -> Result<usize, Error> {
     check_length("labels", n_samples, labels.len())?;
+    let what = "probabilities";
     if n_classes < MIN_CLASSES {
-        return Err(Error::TooFew { what: "probabilities", unit: "columns", expected: MIN_CLASSES, got: n_classes });
+        return Err(Error::TooFew { what, unit: "columns", expected: MIN_CLASSES, got: n_classes });
+    }
+    if n_samples == 0 {
+        return Err(Error::TooFew { what, unit: "rows", expected: 1, got: 0 });
+    }
+    for (unit, got) in [("rows", n_samples), ("columns", n_classes)] {
+        if MAX_LENGTH < got {
+            return Err(Error::TooMany { what, unit, expected: MAX_LENGTH, got });
+        }
     }
     check_labels(labels, n_classes)?;
-    check_values("probabilities", probabilities, "a number in [0, 1]", |value| (0.0..=1.0).contains(&value))?;
     Ok(n_classes)
 }
 

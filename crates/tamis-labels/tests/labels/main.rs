@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test, as it should")]
 
 mod cleanlab;
+mod confident;
 mod npy;
 mod properties;
 mod scikit_learn;
