@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, Axis};
 use tamis_core::{CheckContext, CheckError, Evidence, LabelId, Need, PairNeed, PairSearch, SampleId};
 use tamis_labels::{
-    ClassOverlap, Confusion, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, RowEvidence, label_evidence,
+    Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, RowEvidence, label_evidence,
 };
 
 /// Neighbors that are looked up: as many as vote, and some in case copies are among the nearest.
@@ -41,7 +41,7 @@ pub(crate) struct JudgedLabels {
     /// Expected numbers of samples of one class under the label of another; identical samples count once.
     pub(crate) confusions: Vec<Confusion>,
     /// How many samples could belong to either of two classes; identical samples count once.
-    pub(crate) overlaps: Vec<ClassOverlap>,
+    pub(crate) overlaps: Vec<DoubtfulPair>,
     /// How many labels are wrong; identical samples count once.
     pub(crate) noise: NoiseEstimate,
 }
@@ -208,7 +208,7 @@ fn to_bytes(evidence: &LabelEvidence) -> Vec<u8> {
     bytes
 }
 
-fn parse(bytes: &[u8], n_units: usize) -> Option<(Vec<RowEvidence>, Vec<Confusion>, Vec<ClassOverlap>)> {
+fn parse(bytes: &[u8], n_units: usize) -> Option<(Vec<RowEvidence>, Vec<Confusion>, Vec<DoubtfulPair>)> {
     let (records, []) = bytes.as_chunks::<16>() else { return None };
     let (rows, counts) = records.split_at_checked(n_units)?;
     let rows = rows.iter().map(|record| {
@@ -232,7 +232,7 @@ fn parse(bytes: &[u8], n_units: usize) -> Option<(Vec<RowEvidence>, Vec<Confusio
     Some((
         rows.collect(),
         confusions.iter().map(|&(given, class, count)| Confusion { given, class, count }).collect(),
-        overlaps.iter().map(|&(a, b, count)| ClassOverlap { a, b, count }).collect(),
+        overlaps.iter().map(|&(a, b, count)| DoubtfulPair { a, b, count }).collect(),
     ))
 }
 

@@ -141,7 +141,7 @@ pub struct Confusion {
 
 /// How many samples could belong to either of two classes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ClassOverlap {
+pub struct DoubtfulPair {
     /// The smaller class.
     pub a: u32,
     /// The larger class.
@@ -160,7 +160,7 @@ pub struct LabelEvidence {
     /// given label, then class.
     pub confusions: Vec<Confusion>,
     /// Pairs of classes that at least a tenth of a sample could both have, largest first; ties by class.
-    pub overlaps: Vec<ClassOverlap>,
+    pub overlaps: Vec<DoubtfulPair>,
     /// How many labels are wrong.
     pub noise: NoiseEstimate,
     /// Weight of the Gaussian's log density and of the neighbors' log votes.
@@ -403,7 +403,7 @@ fn conclude(
     LabelEvidence {
         noise: NoiseEstimate::new(samples.labels, samples.n_classes, grouping, &rows),
         confusions: summed(confusions).map(|((given, class), count)| Confusion { given, class, count }).collect(),
-        overlaps: summed(overlaps).map(|((a, b), count)| ClassOverlap { a, b, count }).collect(),
+        overlaps: summed(overlaps).map(|((a, b), count)| DoubtfulPair { a, b, count }).collect(),
         rows,
         judge_weights: (weights.gaussian, weights.votes),
     }

@@ -86,7 +86,7 @@ pub use cross_validation::{FoldReport, OutOfFold, out_of_fold_probabilities};
 pub use ensemble::{EnsembleWeights, ensemble_scores};
 pub use error::Error;
 pub use evidence::{
-    ClassNoise, ClassOverlap, Confusion, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
+    ClassNoise, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
     ReviewBudget, RowEvidence, label_evidence,
 };
 pub use filter::{

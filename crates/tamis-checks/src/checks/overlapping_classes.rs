@@ -6,7 +6,7 @@ use tamis_core::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, LabelId, Need, SampleId,
     Severity, Suggestion,
 };
-use tamis_labels::{ClassOverlap, EvidenceOptions};
+use tamis_labels::{DoubtfulPair, EvidenceOptions};
 
 use super::{BadOption, CheckDef, options};
 use crate::labels::{self, JudgedLabels, name, rounded};
@@ -115,7 +115,7 @@ fn doubtful(judged: &JudgedLabels) -> BTreeMap<(LabelId, LabelId), Vec<SampleId>
 fn finding(
     cx: &CheckContext<'_>,
     judged: &JudgedLabels,
-    overlap: &ClassOverlap,
+    overlap: &DoubtfulPair,
     share: f64,
     mut samples: Vec<SampleId>,
 ) -> Finding {
