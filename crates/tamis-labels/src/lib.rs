@@ -87,7 +87,7 @@ pub use ensemble::{EnsembleWeights, ensemble_scores};
 pub use error::Error;
 pub use evidence::{
     ClassNoise, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
-    ReviewBudget, RowEvidence, label_evidence,
+    ReviewBudget, RowEvidence, label_evidence, probability_evidence,
 };
 pub use filter::{
     Filter, FilterOptions, PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class,

@@ -97,6 +97,10 @@ impl Channel {
         }
     }
 
+    pub(super) fn n_classes(&self) -> usize {
+        self.rest.len()
+    }
+
     /// P(given | class).
     pub(super) fn given(&self, class: u32, given: u32) -> f64 {
         let listed = &self.by_given[given as usize];
