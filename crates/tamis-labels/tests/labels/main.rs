@@ -7,3 +7,4 @@ mod confident;
 mod npy;
 mod properties;
 mod scikit_learn;
+mod tasks;
