@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test, as it should")]
 
+mod annotators;
 mod cleanlab;
 mod confident;
 mod npy;
