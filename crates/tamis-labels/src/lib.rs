@@ -29,7 +29,7 @@
 //! [`class_thresholds`], [`confident_joint`], [`prune_by_noise_rate`], [`self_confidence`] and their siblings do one thing
 //! from labels and probabilities; each scans anew.
 //!
-//! Beyond one label per item: [`annotators`] (several people label one item), [`tokens`] (sentences of labeled tokens), [`regression`] (numeric labels),
+//! Beyond one label per item: [`annotators`] (several people label one item), [`multilabel`] (any number of classes), [`tokens`] (sentences of labeled tokens), [`regression`] (numeric labels),
 //! [`out_of_distribution`] (what belongs to no class) and [`shapley`] (what a sample is worth to its neighbors).
 //!
 //! # Conventions
@@ -85,6 +85,7 @@ mod folds;
 mod logistic;
 
 pub mod annotators;
+pub mod multilabel;
 pub mod out_of_distribution;
 pub mod regression;
 pub mod shapley;

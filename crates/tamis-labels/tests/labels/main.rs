@@ -5,6 +5,7 @@
 mod annotators;
 mod cleanlab;
 mod confident;
+mod multilabel;
 mod npy;
 mod properties;
 mod scikit_learn;
