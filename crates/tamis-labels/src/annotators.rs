@@ -168,8 +168,9 @@ pub fn consensus(
 /// Scores annotated and other items by how much a further label would help (`ActiveLab`).
 ///
 /// The score of an annotated item is the mean of the posterior of its consensus and of `1 / n_classes`, the latter with
-/// the mean annotator's weight. An item without labels has the models alone. Probabilities are calibrated as
-/// [`Calibration::Cleanlab`] says, but those of unlabeled items only for a single model (cleanlab 2.9.0).
+/// the mean annotator's weight. An item without labels has the models alone. All probabilities are calibrated as
+/// [`Calibration::Cleanlab`] says.
+///
 /// `unlabeled` holds one array `(n_unlabeled, n_classes)` per model, or nothing. The class of an unlabeled item is the
 /// majority vote of the models' most probable classes, each model taken for an annotator ([`majority_vote`] with
 /// their mean probabilities).
@@ -200,10 +201,8 @@ pub fn active_learning_scores(
         (found.quality[row] * total + prior) / (total + mean_weight)
     });
     let model_total: f64 = pass.weights.models.iter().sum();
-    let unlabeled: Vec<Array2<f64>> = match &found.temperatures[..] {
-        [temperature] => unlabeled.iter().map(|model| calibrated(model, *temperature)).collect(),
-        _ => unlabeled,
-    };
+    let unlabeled: Vec<Array2<f64>> =
+        unlabeled.iter().zip(&found.temperatures).map(|(model, &value)| calibrated(model, value)).collect();
     let n_unlabeled = unlabeled.first().map_or(0, Array2::nrows);
     let classes = match n_unlabeled {
         0 => Vec::new(),

@@ -148,3 +148,32 @@ fn consensus_and_qualities_equal_cleanlab() {
     // Annotator 0 of the sparse case, calibrated: 11 of 18 labels agree for class 0 and for class 1.
     assert_eq!(n_other_worst_classes, 1);
 }
+
+fn matrix(value: &serde_json::Value) -> Array2<f64> {
+    let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
+    Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
+}
+
+#[test]
+fn calibrated_ensembles_and_their_active_learning_scores_equal_cleanlab() {
+    let mut expected = Expected::read("multiannotator_ensemble");
+    let annotations = matrix(expected.value("annotations")).mapv(|label| label as i32);
+    let mut models = |key: &str| -> Vec<Array2<f32>> {
+        let models = expected.value(key).as_array().unwrap();
+        models.iter().map(|model| matrix(model).mapv(|value| value as f32)).collect()
+    };
+    let (models, unlabeled) = (models("models"), models("unlabeled"));
+    let models: Vec<_> = models.iter().map(|model| model.view()).collect();
+    let unlabeled: Vec<_> = unlabeled.iter().map(|model| model.view()).collect();
+    let found = consensus(annotations.view(), &models, Calibration::Cleanlab).unwrap();
+    expected.compare("consensus_label", &floats(&found.labels));
+    expected.compare("consensus_quality_score", &found.quality);
+    let qualities: Vec<f64> = found.annotators.iter().map(|annotator| annotator.quality).collect();
+    expected.compare("annotator_quality", &qualities);
+    expected.compare("model_weight", &found.weights.models);
+    expected.compare("annotator_weight", &found.weights.annotators);
+    let scores = active_learning_scores(annotations.view(), &models, &unlabeled).unwrap();
+    expected.compare("active_learning_scores", &scores.labeled);
+    expected.compare("active_learning_scores_unlabeled", &scores.unlabeled);
+    expected.finish();
+}

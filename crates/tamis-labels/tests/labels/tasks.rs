@@ -197,3 +197,15 @@ fn regression_scores_equal_cleanlab() {
     expected.compare("outre", &outre_scores(&labels, &predictions).unwrap());
     expected.finish();
 }
+
+#[test]
+fn the_number_of_threads_changes_no_score() {
+    let labels = npy::read("regression/labels.npy").into_raw_vec_and_offset().0;
+    let predictions = npy::read("regression/predictions.npy").into_raw_vec_and_offset().0;
+    let scores = |n_threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        let scores = pool.install(|| outre_scores(&labels, &predictions)).unwrap();
+        scores.into_iter().map(f64::to_bits).collect::<Vec<u64>>()
+    };
+    assert_eq!(scores(1), scores(3));
+}
