@@ -3,7 +3,7 @@
 //! Method: Thyagarajan et al., "Identifying Incorrect Annotations in Multi-Label Classification Data" (2022), with the
 //! constants of cleanlab 2.9.0. Labels are `(n, n_classes)`, true where the item was given the class; probabilities
 //! `(n, n_classes)`, each within [0, 1] on its own. Class k alone is a problem of two classes with the probabilities
-//! `[1 - p, p]` (computed in f64 and handed on as f32). **Low is suspicious.**
+//! `[1 - p, p]`, in f64. **Low is suspicious.**
 //! Everything costs O(n · `n_classes`) time (sorting adds a logarithm) and memory.
 
 use ndarray::{Array2, Array3, ArrayView2, Axis};
@@ -316,11 +316,11 @@ fn against_rest(
     labels: ArrayView2<'_, bool>,
     probabilities: ArrayView2<'_, f32>,
     class: usize,
-) -> (Vec<u32>, Array2<f32>) {
+) -> (Vec<u32>, Array2<f64>) {
     let given = labels.column(class).iter().map(|&label| u32::from(label)).collect();
     let pair = |(row, side): (usize, usize)| match side {
-        0 => (1.0 - f64::from(probabilities[[row, class]])) as f32,
-        _ => probabilities[[row, class]],
+        0 => 1.0 - f64::from(probabilities[[row, class]]),
+        _ => f64::from(probabilities[[row, class]]),
     };
     (given, Array2::from_shape_fn((labels.nrows(), 2), pair))
 }
