@@ -1,10 +1,12 @@
 """Ranks and counts labels that were changed on purpose: tamis beside cleanlab. Called by labels.py, in its venv.
 
-    label_noise.py quality|noise|ablation EXAMPLE FOLDER THREADS [SETTING ..]
+    label_noise.py prepare TAMIS FOLDER DOWNLOADS
+    label_noise.py quality|noise|ablation EXAMPLE FOLDER THREADS [SET ..]
 
-FOLDER holds NAME.npy (vectors, f32) and NAME.labels.npy for fashion (60,000), clothes (10,000, its test split) and mails;
-digits come from scikit-learn. EXAMPLE is the example `label_evidence` of tamis-labels. Neighbors are found by numpy once and kept in FOLDER.
-
+prepare     has the program TAMIS embed Fashion-MNIST with the bundled model for images and the mails of SpamAssassin with
+            that for texts, unless FOLDER has them: NAME.npy (vectors, f32) and NAME.labels.npy for fashion (60,000),
+            clothes (its test split of 10,000) and mails. Digits come from scikit-learn. EXAMPLE is the example
+            `label_evidence` of tamis-labels. Neighbors are found by numpy once and kept in FOLDER.
 quality     each setting: average precision and F1 of both. cleanlab gets probabilities of a logistic regression (C = 1,
             at most 100 iterations, one thread) in five stratified folds on the same vectors; its rank is the better of
             self-confidence and normalized margin, its cut the default, and the best of its seven filters as an oracle.
@@ -19,6 +21,7 @@ gives the second class of a regression on clean labels, the more often the close
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -327,6 +330,39 @@ def ablation(example, folder, threads, only):
             tamis.close()
 
 
+def prepare(tamis, folder: Path, downloads: Path):
+    sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "acceptance")]
+    from common import apt_download, call
+    from image_sets import FASHION, FASHION_VERSION, read_idx
+    from text_sets import spam_assassin
+
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def embed(name, source, labels):
+        call([tamis, "embed", "--quiet", "--out", str(folder / f"{name}.npy"), str(source)])
+        np.save(folder / f"{name}.labels.npy", labels)
+
+    unpacked = downloads / "fashion-mnist-unpacked"
+    for name, prefix in {"fashion": "train", "clothes": "t10k"}.items():
+        if (folder / f"{name}.labels.npy").exists():
+            continue
+        call(["dpkg", "-x", str(apt_download(downloads, "dataset-fashion-mnist", FASHION_VERSION, FASHION)), str(unpacked)])
+        with tempfile.TemporaryDirectory(dir=folder) as pictures:
+            for file in (unpacked / "usr/share/datasets/fashion-mnist").glob(f"{prefix}-*"):
+                shutil.copy(file, pictures)
+            labels = next(Path(pictures).glob("*labels*"))
+            embed(name, pictures, read_idx(labels))
+    if not (folder / "mails.labels.npy").exists():
+        mails = list(spam_assassin(downloads))
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", dir=folder) as file:
+            file.writelines(json.dumps(mail) + "\n" for mail in mails)
+            file.flush()
+            embed("mails", file.name, np.array([int(mail["label"] == "spam") for mail in mails]))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "prepare":
+        prepare(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+        sys.exit()
     what, example, folder, threads = sys.argv[1:5]
     {"quality": quality, "noise": noise, "ablation": ablation}[what](example, Path(folder), threads, sys.argv[5:])
