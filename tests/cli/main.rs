@@ -19,5 +19,6 @@ mod images;
 mod leaks;
 mod models;
 mod pairs;
+mod probabilities;
 mod report;
 mod store;
