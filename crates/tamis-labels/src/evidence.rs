@@ -438,6 +438,16 @@ mod tests {
     }
 
     #[test]
+    fn one_family_judges_nothing() {
+        let mut scene = Scene::new(3);
+        scene.families = vec![0; 6];
+        scene.find_neighbors();
+        let evidence = scene.evidence();
+        assert!(evidence.rows.iter().all(|row| row.suspicion().is_none() && row.suggested.is_none()));
+        assert_eq!(evidence.noise.n, 0);
+    }
+
+    #[test]
     fn one_class_is_refused() {
         let mut scene = Scene::new(3);
         scene.labels = vec![Some(1); 6];

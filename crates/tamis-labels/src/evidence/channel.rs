@@ -5,7 +5,6 @@
 //! expectation maximization (Dempster, Laird and Rubin 1977) with one Newton step for the weights in each round. The
 //! scores come from models that have not seen the label, so the channel cannot explain a label by itself.
 
-use ndarray::Array2;
 use rayon::prelude::*;
 
 /// Least probability of a class that is possible: far below what makes a difference, far above where `f32` underflows.
@@ -133,13 +132,63 @@ impl Channel {
     }
 }
 
+/// A class that a sample may have, with its log scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Entry {
+    pub(super) class: u32,
+    /// Log density less the largest one of the sample.
+    gaussian: f32,
+    /// Log vote, relative to a class nobody votes for.
+    vote: f32,
+}
+
+/// Classes of a sample that are looked at beside those that neighbors vote for: those with the highest density.
+/// Chosen: soft-max over the other classes of 10,000 cost more than all matrix products.
+const MAX_CLASSES: usize = 256;
+
+/// Writes the classes that a sample may have, ascending: the densest, those with votes, and the given one.
+///
+/// `scores` are log densities by class, minus infinity where a class is impossible; `votes` ascend by class.
+pub(super) fn entries(scores: &[f32], votes: &[(u32, f32)], given: Option<u32>, entries: &mut Vec<Entry>) {
+    entries.clear();
+    let highest = scores.iter().fold(f32::NEG_INFINITY, |best, &value| best.max(value));
+    let least = if scores.len() <= MAX_CLASSES {
+        f32::MIN
+    } else {
+        let mut sorted = scores.to_vec();
+        let (_, least, _) = sorted.select_nth_unstable_by(MAX_CLASSES - 1, |a, b| b.total_cmp(a));
+        least.max(f32::MIN)
+    };
+    let mut votes = votes.iter().peekable();
+    for (class, &score) in (0..).zip(scores) {
+        let vote = votes.next_if(|&&(voted, _)| voted == class).map_or(0.0, |&(_, vote)| vote);
+        if least <= score || (score != f32::NEG_INFINITY && (0.0 < vote || given == Some(class))) {
+            entries.push(Entry { class, gaussian: score - highest, vote });
+        }
+    }
+}
+
+/// Probabilities of the entries under the weights, in their order.
+pub(super) fn probabilities(entries: &[Entry], weights: Weights) -> Vec<f32> {
+    let (gaussian, vote) = (weights.gaussian as f32, weights.votes as f32);
+    let mut scores: Vec<f32> = entries.iter().map(|entry| gaussian * entry.gaussian + vote * entry.vote).collect();
+    let highest = scores.iter().fold(f32::NEG_INFINITY, |best, &value| best.max(value));
+    let mut total = 0.0_f64;
+    for score in &mut scores {
+        // Only what is impossible has probability 0.
+        *score = (*score - highest).exp().max(LEAST_PROBABILITY);
+        total += f64::from(*score);
+    }
+    let scale = (1.0 / total) as f32;
+    scores.iter_mut().for_each(|score| *score *= scale);
+    scores
+}
+
 /// Full log scores of a few samples, for fitting the weights.
 #[derive(Debug)]
 pub(super) struct Sample {
-    /// Log densities `(rows, n_classes)`; minus infinity where a class is impossible.
-    pub(super) gaussian: Array2<f32>,
-    /// Log votes of each row, ascending by class.
-    pub(super) votes: Vec<Vec<(u32, f32)>>,
+    /// What each sample may be, ascending by class.
+    pub(super) entries: Vec<Vec<Entry>>,
     pub(super) labels: Vec<u32>,
 }
 
@@ -350,16 +399,8 @@ struct Moments {
 impl Sample {
     /// The classes of a row that are kept apart: its own, and the most probable ones at the first weights.
     fn likely(&self, row: usize) -> [u32; WIDTH] {
-        let scores = self.scores(row, Weights::START);
-        likely(&scores, Some(self.labels[row])).0
-    }
-
-    fn scores(&self, row: usize, weights: Weights) -> Vec<f32> {
-        combined(
-            self.gaussian.row(row).to_slice().expect("because scores are in row-major order"),
-            &self.votes[row],
-            weights,
-        )
+        let entries = &self.entries[row];
+        likely(entries, &probabilities(entries, Weights::START), Some(self.labels[row])).0
     }
 
     fn round(&self, weights: Weights, classes: &[u32], rounds: &Rounds<'_>) -> Round {
@@ -389,31 +430,21 @@ impl Sample {
     }
 
     fn judge(&self, row: usize, weights: Weights, classes: &[u32], rounds: &Rounds<'_>) -> (Moments, [f64; WIDTH]) {
-        let gaussian = self.gaussian.row(row);
-        let probabilities = probabilities(self.scores(row, weights));
-        // Means and covariance of the two features under C.
-        let highest = gaussian.iter().fold(f32::NEG_INFINITY, |best, &value| best.max(value));
-        let feature = |class: usize| {
-            let value = gaussian[class] - highest;
-            if value.is_finite() { f64::from(value) } else { 0.0 }
-        };
-        let (mut mean, mut second) = ([0.0; 2], [0.0; 3]);
-        for (class, &probability) in probabilities.iter().enumerate() {
-            let (p, g) = (f64::from(probability), feature(class));
-            mean[0] += p * g;
-            second[0] += p * g * g;
+        let entries = &self.entries[row];
+        if entries.is_empty() {
+            return (Moments::default(), [0.0; WIDTH]);
         }
-        for &(class, vote) in &self.votes[row] {
-            let (p, v) = (f64::from(probabilities[class as usize]), f64::from(vote));
+        let probabilities = probabilities(entries, weights);
+        // Means and covariance of the two features under C.
+        let (mut mean, mut second) = ([0.0; 2], [0.0; 3]);
+        for (entry, &probability) in entries.iter().zip(&probabilities) {
+            let (p, g, v) = (f64::from(probability), f64::from(entry.gaussian), f64::from(entry.vote));
+            mean[0] += p * g;
             mean[1] += p * v;
-            second[1] += p * v * feature(class as usize);
+            second[0] += p * g * g;
+            second[1] += p * g * v;
             second[2] += p * v * v;
         }
-        let vote = |class: u32| {
-            let votes = &self.votes[row];
-            let place = votes.binary_search_by_key(&class, |&(class, _)| class);
-            place.map_or(0.0, |place| f64::from(votes[place].1))
-        };
         // The same means under the posterior; those of the rest are C's, less the kept classes.
         let mut posterior = [0.0; WIDTH];
         let (mut total, mut left, mut rest_mean, mut kept_mean) = (0.0, 1.0, mean, [0.0; 2]);
@@ -421,8 +452,10 @@ impl Sample {
             if class == NO_CLASS {
                 continue;
             }
-            let p = f64::from(probabilities[class as usize]);
-            let features = [feature(class as usize), vote(class)];
+            // An own class without other samples is impossible and not among the entries.
+            let Ok(found) = entries.binary_search_by_key(&class, |entry| entry.class) else { continue };
+            let p = f64::from(probabilities[found]);
+            let features = [f64::from(entries[found].gaussian), f64::from(entries[found].vote)];
             posterior[place] = p * rounds.values[rounds.slots.slot_of[row * WIDTH + place] as usize];
             total += posterior[place];
             left -= p;
@@ -442,9 +475,9 @@ impl Sample {
         for j in 0..2 {
             moments.gradient[j] = (kept_mean[j] + rest_share * rest_mean[j]) / total - mean[j];
         }
-        let verdict = highest_place(&probabilities);
-        moments.gradient[0] += VERDICT_SHARE * (feature(verdict) - mean[0]);
-        moments.gradient[1] += VERDICT_SHARE * (vote(narrow(verdict)) - mean[1]);
+        let verdict = &entries[highest_place(&probabilities)];
+        moments.gradient[0] += VERDICT_SHARE * (f64::from(verdict.gaussian) - mean[0]);
+        moments.gradient[1] += VERDICT_SHARE * (f64::from(verdict.vote) - mean[1]);
         moments.curvature =
             [second[0] - mean[0] * mean[0], second[1] - mean[0] * mean[1], second[2] - mean[1] * mean[1]];
         posterior.iter_mut().for_each(|value| *value /= total);
@@ -472,60 +505,32 @@ impl Weights {
     }
 }
 
-/// Weighted sum of both log scores.
-pub(super) fn combined(gaussian: &[f32], votes: &[(u32, f32)], weights: Weights) -> Vec<f32> {
-    let highest = gaussian.iter().fold(f32::NEG_INFINITY, |best, &value| best.max(value));
-    let factor = weights.gaussian as f32;
-    let score = |&value: &f32| if value == f32::NEG_INFINITY { value } else { factor * (value - highest) };
-    let mut scores: Vec<f32> = gaussian.iter().map(score).collect();
-    for &(class, vote) in votes {
-        scores[class as usize] += weights.votes as f32 * vote;
-    }
-    scores
-}
-
-/// Soft-max in place; all zeros where every class is impossible.
-pub(super) fn probabilities(mut scores: Vec<f32>) -> Vec<f32> {
-    let highest = scores.iter().fold(f32::NEG_INFINITY, |best, &value| best.max(value));
-    if highest == f32::NEG_INFINITY {
-        scores.fill(0.0);
-        return scores;
-    }
-    let mut total = 0.0_f64;
-    for score in &mut scores {
-        // Only what is impossible has probability 0.
-        *score = if *score == f32::NEG_INFINITY { 0.0 } else { (*score - highest).exp().max(LEAST_PROBABILITY) };
-        total += f64::from(*score);
-    }
-    let scale = (1.0 / total) as f32;
-    scores.iter_mut().for_each(|score| *score *= scale);
-    scores
-}
-
-/// The classes with the largest values and the given one, with their values; unused places hold [`NO_CLASS`].
+/// The given class and the most probable others, with their probabilities; unused places hold [`NO_CLASS`].
 ///
-/// The given class stands first, the others from large to small, equal values by the smaller class.
-pub(super) fn likely(values: &[f32], given: Option<u32>) -> ([u32; WIDTH], [f32; WIDTH]) {
+/// The given class stands first, with 0 where it is impossible; the others go from large to small, equal ones by the
+/// smaller class.
+pub(super) fn likely(entries: &[Entry], probabilities: &[f32], given: Option<u32>) -> ([u32; WIDTH], [f32; WIDTH]) {
     let (mut classes, mut kept) = ([NO_CLASS; WIDTH], [0.0_f32; WIDTH]);
-    let mut n = 0;
     let first = usize::from(given.is_some());
-    for (class, &value) in (0..).zip(values) {
-        if value == f32::NEG_INFINITY || given == Some(class) {
+    if let Some(given) = given {
+        classes[0] = given;
+    }
+    let mut end = first;
+    for (entry, &value) in entries.iter().zip(probabilities) {
+        if given == Some(entry.class) {
+            kept[0] = value;
             continue;
         }
-        if first + n == WIDTH && value <= kept[WIDTH - 1] {
+        if end == WIDTH && value <= kept[WIDTH - 1] {
             continue;
         }
-        let mut place = (first + n).min(WIDTH - 1);
+        let mut place = end.min(WIDTH - 1);
         while first < place && kept[place - 1] < value {
             (classes[place], kept[place]) = (classes[place - 1], kept[place - 1]);
             place -= 1;
         }
-        (classes[place], kept[place]) = (class, value);
-        n = (n + 1).min(WIDTH - first);
-    }
-    if let Some(given) = given {
-        (classes[0], kept[0]) = (given, values[given as usize]);
+        (classes[place], kept[place]) = (entry.class, value);
+        end = (end + 1).min(WIDTH);
     }
     (classes, kept)
 }

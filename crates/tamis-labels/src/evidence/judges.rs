@@ -1,9 +1,9 @@
 //! Who judges the samples, and what the judges' weights are fitted to.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use super::channel::{self, Candidates, NO_CLASS, Sample, WIDTH, Weights};
+use super::channel::{self, Candidates, Entry, NO_CLASS, Sample, WIDTH, Weights};
 use super::gaussian::{Gaussian, Labeled};
 use super::grouping::Grouping;
 use super::votes::Votes;
@@ -12,9 +12,6 @@ use crate::Probability;
 /// Rows to which the weights of the judges are fitted: two numbers and a rough channel. Chosen: from 2,048 rows on the
 /// weights of 10,000 samples move by less than a tenth.
 const SAMPLE_ROWS: usize = 4096;
-
-/// Most scores that are in memory at once while weights are fitted: 64 MiB.
-const SAMPLE_SCORES: usize = 1 << 24;
 
 /// Least probability at which a class is remembered for a sample.
 const MIN_PROBABILITY: f32 = 1e-4;
@@ -95,27 +92,39 @@ impl<P: Probability> Judges for Given<'_, P> {
 
 /// Full scores of the labeled members of the families that come first in the draw.
 pub(super) fn sample(judges: &impl Judges, grouping: &Grouping, draw: &[u32]) -> Sample {
-    let n_rows = SAMPLE_ROWS.min(SAMPLE_SCORES / judges.n_classes()).max(1);
     let labels = judges.labels();
     let mut rows = Vec::new();
     for &family in draw {
         let labeled = |row: &&u32| labels[**row as usize].is_some();
-        rows.extend(grouping.family(family as usize).iter().filter(labeled).take(n_rows - rows.len()));
-        if rows.len() == n_rows {
+        rows.extend(grouping.family(family as usize).iter().filter(labeled).take(SAMPLE_ROWS - rows.len()));
+        if rows.len() == SAMPLE_ROWS {
             break;
         }
     }
-    let parts: Vec<Array2<f32>> = rows.par_chunks(256).map(|rows| judges.scores(grouping, rows)).collect();
-    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    let votes = |&row: &u32| {
-        let mut votes = Vec::new();
-        judges.votes(grouping, row, &mut votes);
-        votes
-    };
+    let chunks: Vec<&[u32]> = rows.chunks(256).collect();
+    let entries: Vec<Vec<Vec<Entry>>> = chunks
+        .par_iter()
+        .map(|rows| {
+            let mut all = Vec::with_capacity(rows.len());
+            for_each(judges, grouping, rows, |_, entries| all.push(entries.to_vec()));
+            all
+        })
+        .collect();
     Sample {
-        gaussian: ndarray::concatenate(Axis(0), &views).expect("because all have one column per class"),
-        votes: rows.iter().map(votes).collect(),
+        entries: entries.into_iter().flatten().collect(),
         labels: rows.iter().filter_map(|&row| labels[row as usize]).collect(),
+    }
+}
+
+/// Visits some rows with the classes that they may have.
+fn for_each(judges: &impl Judges, grouping: &Grouping, rows: &[u32], mut visit: impl FnMut(u32, &[Entry])) {
+    let scores = judges.scores(grouping, rows);
+    let (mut votes, mut entries) = (Vec::new(), Vec::new());
+    for (&row, scores) in rows.iter().zip(scores.rows()) {
+        judges.votes(grouping, row, &mut votes);
+        let scores = scores.to_slice().expect("because scores are in row-major order");
+        channel::entries(scores, &votes, judges.labels()[row as usize], &mut entries);
+        visit(row, &entries);
     }
 }
 
@@ -124,22 +133,19 @@ pub(super) fn candidates(judges: &impl Judges, grouping: &Grouping, weights: Wei
     let blocks = grouping.blocks();
     let labels = judges.labels();
     let judge = |rows: &&[u32]| {
-        let scores = judges.scores(grouping, rows);
-        let mut votes = Vec::new();
-        let judge_row = |(&row, scores): (&u32, ArrayView1<'_, f32>)| {
-            judges.votes(grouping, row, &mut votes);
-            let scores = scores.to_slice().expect("because scores are in row-major order");
-            let probabilities = channel::probabilities(channel::combined(scores, &votes, weights));
-            let (mut classes, values) = channel::likely(&probabilities, labels[row as usize]);
+        let mut judged = Vec::with_capacity(rows.len());
+        for_each(judges, grouping, rows, |row, entries| {
+            let probabilities = channel::probabilities(entries, weights);
+            let (mut classes, values) = channel::likely(entries, &probabilities, labels[row as usize]);
             // The given class and the best other one are always kept.
             for (class, &value) in classes.iter_mut().zip(&values).skip(2) {
                 if value < MIN_PROBABILITY {
                     *class = NO_CLASS;
                 }
             }
-            (classes, values)
-        };
-        rows.iter().zip(scores.rows()).map(judge_row).collect::<Vec<_>>()
+            judged.push((classes, values));
+        });
+        judged
     };
     let judged: Vec<Vec<([u32; WIDTH], [f32; WIDTH])>> = blocks.par_iter().map(judge).collect();
     let n = labels.len();
