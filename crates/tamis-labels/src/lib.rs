@@ -1,7 +1,14 @@
-//! Confident learning on plain arrays: which labels are probably wrong, and how wrong.
+//! Label noise on plain arrays: which labels are probably wrong, and how many.
 //!
 //! This crate knows labels, probabilities and embeddings as `ndarray` arrays; it knows no dataset, no file and no other
-//! tamis crate. The path from embeddings to suspicious labels is
+//! tamis crate. There are two ways to suspicious labels.
+//!
+//! **From vectors**, without training a model: [`label_evidence`] judges each label by a Gaussian per class and by the
+//! votes of neighbors, both without the sample and its copies, and estimates in one step how far to trust them and how
+//! noisy the labels are. [`NoiseEstimate`] says how many labels are wrong, with intervals, and how many to review.
+//! [`probability_evidence`] does the same with probabilities from elsewhere.
+//!
+//! **Confident learning**, as cleanlab has it, from probabilities of a model that has not seen the label:
 //!
 //! ```text
 //! keys, groups, labels ── folds ──┐
