@@ -18,31 +18,24 @@ mod channel;
 mod family;
 mod gaussian;
 mod grouping;
+mod judges;
 mod linear;
 mod noise;
+mod verdict;
 mod votes;
 
-use ndarray::{Array2, ArrayView2};
-use rayon::prelude::*;
+use ndarray::ArrayView2;
 
-use crate::Error;
 use crate::input::{check_features, check_length};
-use channel::{Candidates, Channel, NO_CLASS, Sample, WIDTH, Weights};
+use crate::{ConfidentLearning, Error, LearningOptions, Probability, RowSums};
+use channel::{Candidates, Channel, Weights};
 use gaussian::{Gaussian, Labeled};
 use grouping::Grouping;
+use judges::{Fitted, Given, Judges};
+use verdict::{conclude, verdict};
 use votes::Votes;
 
 pub use noise::{ClassNoise, NoiseEstimate, Rate, ReviewBudget};
-
-/// Rows to which the weights of the judges are fitted: two numbers and a rough channel. Chosen: from 2,048 rows on the
-/// weights of 10,000 samples move by less than a tenth.
-const SAMPLE_ROWS: usize = 4096;
-
-/// Most scores that are in memory at once while weights are fitted: 64 MiB.
-const SAMPLE_SCORES: usize = 1 << 24;
-
-/// Least probability at which a class is remembered for a sample.
-const MIN_PROBABILITY: f32 = 1e-4;
 
 /// Least trust in a label: a label that is certainly wrong still counts a fiftieth, so that no class dies out.
 const MIN_TRUST: f32 = 0.02;
@@ -178,7 +171,7 @@ pub fn label_evidence(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -
     check(samples, options)?;
     let n = samples.labels.len();
     let grouping = Grouping::new(samples.families);
-    let draw = draw(samples, &grouping);
+    let draw = judges::draw(samples.features, &grouping);
     let is_spread = spread(samples, &grouping, &draw);
     let mut trust = vec![1.0_f32; n];
     let mut vote_labels = samples.labels.to_vec();
@@ -191,27 +184,59 @@ pub fn label_evidence(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -
             n_classes: samples.n_classes,
         };
         let votes = Votes { ids: samples.neighbors, similarities: samples.similarities, n_voters: options.neighbors };
-        let judges = Judges {
-            gaussian: Gaussian::fit(&labeled, options.shrinkage),
-            labeled,
-            votes,
-            vote_labels: &vote_labels,
-            grouping: &grouping,
-        };
-        let (weights, channel) = channel::fit_weights(&judges.sample(&draw), samples.n_classes);
-        let candidates = judges.candidates(weights);
-        let channel = channel::fit_channel(&candidates, samples.labels, &channel);
+        let judges =
+            Fitted { gaussian: Gaussian::fit(&labeled, options.shrinkage), labeled, votes, vote_labels: &vote_labels };
+        let fit = Fit::of(&judges, &grouping, &draw);
         if sweep == options.sweeps {
-            return Ok(conclude(samples, &grouping, &candidates, &channel, weights));
+            return Ok(conclude(samples.labels, &grouping, &fit.candidates, &fit.channel, fit.weights));
         }
-        drop(judges);
         for row in 0..n {
-            let (class, probability, own) = verdict(&candidates, row, samples.labels[row], &channel);
+            let (class, probability, own) = verdict(&fit.candidates, row, samples.labels[row], &fit.channel);
             trust[row] = own.clamp(MIN_TRUST, 1.0);
             vote_labels[row] = if RELABEL_FROM < probability { Some(class) } else { samples.labels[row] };
         }
     }
     unreachable!("the loop returns after the last sweep")
+}
+
+/// Judges every label by probabilities from a model that has not seen it.
+///
+/// The probabilities `(n, n_classes)` take the place of the judges: how far they are to be trusted (an exponent, which is
+/// a temperature), and how noisy the labels are, is what makes the given labels most likely. [`LabelEvidence::judge_weights`]
+/// holds the exponent first. Values below 1e-9 count as 1e-9; rows need not sum to 1 when `row_sums` says so.
+/// O(n · `n_classes`) time, O(n + pairs of classes that are confused) memory beyond the input.
+///
+/// # Errors
+/// When labels and probabilities do not fit each other, hold illegal values, or fewer than two classes are given.
+pub fn probability_evidence<P: Probability>(
+    labels: &[u32],
+    probabilities: ArrayView2<'_, P>,
+    row_sums: RowSums,
+) -> Result<LabelEvidence, Error> {
+    ConfidentLearning::new(labels, probabilities, &LearningOptions { row_sums, ..LearningOptions::default() })?;
+    let labels: Vec<Option<u32>> = labels.iter().map(|&label| Some(label)).collect();
+    check_classes(&labels, probabilities.ncols())?;
+    let families: Vec<u32> = (0..).take(labels.len()).collect();
+    let grouping = Grouping::new(&families);
+    let judges = Given { probabilities, labels: &labels };
+    let fit = Fit::of(&judges, &grouping, &judges::draw(probabilities, &grouping));
+    Ok(conclude(&labels, &grouping, &fit.candidates, &fit.channel, fit.weights))
+}
+
+/// Weights, channel and likely classes that explain the given labels best.
+struct Fit {
+    weights: Weights,
+    channel: Channel,
+    candidates: Candidates,
+}
+
+impl Fit {
+    fn of(judges: &impl Judges, grouping: &Grouping, draw: &[u32]) -> Self {
+        let (weights, channel) = channel::fit_weights(&judges::sample(judges, grouping, draw), judges.n_classes());
+        let candidates = judges::candidates(judges, grouping, weights);
+        let channel = channel::fit_channel(&candidates, judges.labels(), &channel);
+        Self { weights, channel, candidates }
+    }
 }
 
 fn check(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -> Result<(), Error> {
@@ -227,18 +252,7 @@ fn check(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -> Result<(), 
             got: samples.similarities.dim(),
         });
     }
-    let mut is_given = vec![false; samples.n_classes];
-    for (row, label) in samples.labels.iter().enumerate() {
-        let Some(label) = *label else { continue };
-        let Some(is_given) = is_given.get_mut(label as usize) else {
-            return Err(Error::LabelOutOfRange { row, label, n_classes: samples.n_classes });
-        };
-        *is_given = true;
-    }
-    let n_given = is_given.into_iter().filter(|&is_given| is_given).count();
-    if n_given < 2 {
-        return Err(Error::TooFew { what: "labels", unit: "distinct classes", expected: 2, got: n_given });
-    }
+    check_classes(samples.labels, samples.n_classes)?;
     if !(0.0 < options.shrinkage && options.shrinkage <= 1.0) {
         return Err(Error::InvalidOption {
             option: "shrinkage",
@@ -249,82 +263,21 @@ fn check(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -> Result<(), 
     Ok(())
 }
 
-/// Both judges, fitted.
-struct Judges<'a> {
-    gaussian: Gaussian,
-    labeled: Labeled<'a>,
-    votes: Votes<'a>,
-    vote_labels: &'a [Option<u32>],
-    grouping: &'a Grouping,
-}
-
-impl Judges<'_> {
-    /// Full scores of the families that come first in the draw.
-    fn sample(&self, draw: &[u32]) -> Sample {
-        let n_rows = SAMPLE_ROWS.min(SAMPLE_SCORES / self.labeled.n_classes).max(1);
-        let mut rows = Vec::new();
-        for &family in draw {
-            let labeled = |row: &&u32| self.labeled.labels[**row as usize].is_some();
-            rows.extend(self.grouping.family(family as usize).iter().filter(labeled).take(n_rows - rows.len()));
-            if rows.len() == n_rows {
-                break;
-            }
-        }
-        let parts: Vec<Array2<f32>> =
-            rows.par_chunks(256).map(|rows| self.gaussian.score(&self.labeled, self.grouping, rows)).collect();
-        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        let votes = |&row: &u32| {
-            let mut votes = Vec::new();
-            self.votes.of(row, self.grouping, self.vote_labels, &mut votes);
-            votes
+/// Checks that labels are below the number of classes and that at least two of them are given.
+fn check_classes(labels: &[Option<u32>], n_classes: usize) -> Result<(), Error> {
+    let mut is_given = vec![false; n_classes];
+    for (row, label) in labels.iter().enumerate() {
+        let Some(label) = *label else { continue };
+        let Some(is_given) = is_given.get_mut(label as usize) else {
+            return Err(Error::LabelOutOfRange { row, label, n_classes });
         };
-        Sample {
-            gaussian: ndarray::concatenate(ndarray::Axis(0), &views).expect("because all have one column per class"),
-            votes: rows.iter().map(votes).collect(),
-            labels: rows.iter().filter_map(|&row| self.labeled.labels[row as usize]).collect(),
-        }
+        *is_given = true;
     }
-
-    /// The likely classes of all samples.
-    fn candidates(&self, weights: Weights) -> Candidates {
-        let blocks = self.grouping.blocks();
-        let judge = |rows: &&[u32]| {
-            let scores = self.gaussian.score(&self.labeled, self.grouping, rows);
-            let mut votes = Vec::new();
-            let judge_row = |(&row, scores): (&u32, ndarray::ArrayView1<'_, f32>)| {
-                self.votes.of(row, self.grouping, self.vote_labels, &mut votes);
-                let scores = scores.to_slice().expect("because scores are in row-major order");
-                let probabilities = channel::probabilities(channel::combined(scores, &votes, weights));
-                let (mut classes, values) = channel::likely(&probabilities, self.labeled.labels[row as usize]);
-                // The given class and the best other one are always kept.
-                for (class, &value) in classes.iter_mut().zip(&values).skip(2) {
-                    if value < MIN_PROBABILITY {
-                        *class = NO_CLASS;
-                    }
-                }
-                (classes, values)
-            };
-            rows.iter().zip(scores.rows()).map(judge_row).collect::<Vec<_>>()
-        };
-        let judged: Vec<Vec<([u32; WIDTH], [f32; WIDTH])>> = blocks.par_iter().map(judge).collect();
-        let n = self.labeled.labels.len();
-        let mut candidates = Candidates { classes: vec![NO_CLASS; n * WIDTH], probabilities: vec![0.0; n * WIDTH] };
-        for (&row, (classes, values)) in blocks.into_iter().flatten().zip(judged.into_iter().flatten()) {
-            let places = row as usize * WIDTH..(row as usize + 1) * WIDTH;
-            candidates.classes[places.clone()].copy_from_slice(&classes);
-            candidates.probabilities[places].copy_from_slice(&values);
-        }
-        candidates
+    let n_given = is_given.into_iter().filter(|&is_given| is_given).count();
+    if n_given < 2 {
+        return Err(Error::TooFew { what: "labels", unit: "distinct classes", expected: 2, got: n_given });
     }
-}
-
-/// All families in an order that their vectors decide, not their place: samples are taken from its beginning.
-fn draw(samples: &LabeledVectors<'_>, grouping: &Grouping) -> Vec<u32> {
-    let mut families: Vec<(u64, u32)> = (0..grouping.n_families() as u32)
-        .map(|family| (vector_hash(samples.features.row(grouping.family(family as usize)[0] as usize)), family))
-        .collect();
-    families.sort_unstable();
-    families.into_iter().map(|(_, family)| family).collect()
+    Ok(())
 }
 
 /// The rows to which the covariance is fitted: whole families from the beginning of the draw.
@@ -347,108 +300,10 @@ fn spread(samples: &LabeledVectors<'_>, grouping: &Grouping, draw: &[u32]) -> Ve
     is_spread
 }
 
-/// FNV-1a over the first numbers of a vector: enough to draw a sample that does not depend on the order.
-fn vector_hash(vector: ndarray::ArrayView1<'_, f32>) -> u64 {
-    vector
-        .iter()
-        .take(16)
-        .flat_map(|value| value.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// The most probable class of a row with its probability, and that of the given label (1 where there is none).
-fn verdict(candidates: &Candidates, row: usize, given: Option<u32>, channel: &Channel) -> (u32, f64, f32) {
-    let (classes, probabilities) = candidates.row(row);
-    let mut posterior = [0.0; WIDTH];
-    match given {
-        Some(given) => {
-            channel.posterior((classes, probabilities), given, &mut posterior);
-        }
-        None => posterior.iter_mut().zip(probabilities).for_each(|(value, &probability)| *value = probability.into()),
-    }
-    let mut best = 0;
-    for place in 1..WIDTH {
-        if classes[place] != NO_CLASS && posterior[best] < posterior[place] {
-            best = place;
-        }
-    }
-    (classes[best], posterior[best], if given.is_some() { posterior[0] as f32 } else { 1.0 })
-}
-
-/// Evidence from the final candidates and channel.
-fn conclude(
-    samples: &LabeledVectors<'_>,
-    grouping: &Grouping,
-    candidates: &Candidates,
-    channel: &Channel,
-    weights: Weights,
-) -> LabelEvidence {
-    let rows: Vec<(RowEvidence, [f64; WIDTH])> = (0..candidates.len())
-        .into_par_iter()
-        .with_min_len(1024)
-        .map(|row| row_evidence(candidates.row(row), samples.labels[row], channel))
-        .collect();
-    let (mut confusions, mut overlaps) = (Vec::new(), Vec::new());
-    for (row, (_, posterior)) in rows.iter().enumerate() {
-        let Some(given) = samples.labels[row] else { continue };
-        let (classes, probabilities) = candidates.row(row);
-        for place in (1..WIDTH).filter(|&place| classes[place] != NO_CLASS) {
-            let class = classes[place];
-            confusions.push(((given, class), posterior[place]));
-            let both = 2.0 * f64::from(probabilities[place].min(probabilities[0]));
-            overlaps.push(((given.min(class), given.max(class)), both));
-        }
-    }
-    let rows: Vec<RowEvidence> = rows.into_iter().map(|(row, _)| row).collect();
-    LabelEvidence {
-        noise: NoiseEstimate::new(samples.labels, samples.n_classes, grouping, &rows),
-        confusions: summed(confusions).map(|((given, class), count)| Confusion { given, class, count }).collect(),
-        overlaps: summed(overlaps).map(|((a, b), count)| DoubtfulPair { a, b, count }).collect(),
-        rows,
-        judge_weights: (weights.gaussian, weights.votes),
-    }
-}
-
-fn row_evidence(row: channel::Row<'_>, given: Option<u32>, channel: &Channel) -> (RowEvidence, [f64; WIDTH]) {
-    let (classes, probabilities) = row;
-    let mut posterior = [0.0; WIDTH];
-    match given {
-        Some(given) => {
-            channel.posterior(row, given, &mut posterior);
-        }
-        None => posterior.iter_mut().zip(probabilities).for_each(|(value, &probability)| *value = probability.into()),
-    }
-    let first = usize::from(given.is_some());
-    let mut best = first;
-    for place in first + 1..WIDTH {
-        if classes[place] != NO_CLASS && posterior[best] < posterior[place] {
-            best = place;
-        }
-    }
-    // A class without other samples has no score at all, not a small one.
-    let is_judged = given.is_some() && 0.0 < probabilities[0];
-    let evidence = RowEvidence {
-        given_probability: is_judged.then_some(probabilities[0]),
-        correct_probability: is_judged.then_some(posterior[0] as f32),
-        suggested: Some(classes[best]).filter(|&class| class != NO_CLASS),
-        suggested_probability: posterior[best] as f32,
-    };
-    (evidence, posterior)
-}
-
-/// Adds up the counts of equal pairs; largest first, ties by pair, without those below a tenth.
-fn summed(mut counts: Vec<((u32, u32), f64)>) -> impl Iterator<Item = ((u32, u32), f64)> {
-    counts.sort_by_key(|&(pair, _)| pair);
-    let sum = |equal: &[((u32, u32), f64)]| (equal[0].0, equal.iter().map(|(_, count)| count).sum::<f64>());
-    let mut sums: Vec<((u32, u32), f64)> = counts.chunk_by(|a, b| a.0 == b.0).map(sum).collect();
-    sums.retain(|&(_, count)| 0.1 <= count);
-    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
-    sums.into_iter()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Array2;
 
     /// Two classes on either side of zero, `n` samples each, and their neighbors by brute force.
     struct Scene {
@@ -597,5 +452,27 @@ mod tests {
         };
         let message = label_evidence(&samples, &EvidenceOptions::default()).unwrap_err().to_string();
         assert_eq!(message, "labels has 1 distinct classes, expected at least 2");
+    }
+
+    #[test]
+    fn given_probabilities_are_judged_by_the_noise_they_show() {
+        // A model that is right and never sure: arg-max contradicts three of 200 labels.
+        let probabilities =
+            Array2::from_shape_fn((200, 2), |(row, class)| if row % 2 == class { 0.7_f32 } else { 0.3 });
+        let mut labels: Vec<u32> = (0..200).map(|row| row % 2).collect();
+        for row in [10, 31, 77] {
+            labels[row] = 1 - labels[row];
+        }
+        let evidence = probability_evidence(&labels, probabilities.view(), RowSums::Check).unwrap();
+        let suspected: Vec<usize> = (0..200).filter(|&row| evidence.rows[row].is_suspected()).collect();
+        assert_eq!(suspected, [10, 31, 77]);
+        assert!(1.0 < evidence.judge_weights.0, "{:?}", evidence.judge_weights);
+    }
+
+    #[test]
+    fn bad_probabilities_are_named() {
+        let probabilities = ndarray::array![[0.5_f32, 0.5], [0.5, f32::NAN]];
+        let message = probability_evidence(&[0, 1], probabilities.view(), RowSums::Check).unwrap_err().to_string();
+        assert!(message.contains("row 1, column 1 is NaN"), "{message}");
     }
 }

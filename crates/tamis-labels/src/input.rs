@@ -66,7 +66,8 @@ pub(crate) fn label_counts(labels: &[u32], n_classes: usize) -> Vec<u64> {
     counts
 }
 
-fn check_values(
+/// Checks every value of a matrix; the error names the first that is not legal.
+pub(crate) fn check_values(
     what: &'static str,
     values: ArrayView2<'_, f32>,
     expected: &'static str,

@@ -29,6 +29,9 @@
 //! [`class_thresholds`], [`confident_joint`], [`prune_by_noise_rate`], [`self_confidence`] and their siblings do one thing
 //! from labels and probabilities; each scans anew.
 //!
+//! Beyond one label per item: [`annotators`] (several people label one item), [`multilabel`] (any number of classes), [`tokens`] (sentences of labeled tokens), [`regression`] (numeric labels),
+//! [`out_of_distribution`] (what belongs to no class) and [`shapley`] (what a sample is worth to its neighbors).
+//!
 //! # Conventions
 //! Labels are `u32` below the number of classes. Probabilities are `(n, n_classes)`, `f32` or `f64`, each within [0, 1],
 //! and all arithmetic on them is `f64`; rows sum to 1 ([`RowSums`]). A label quality score grows with the trust in the
@@ -81,13 +84,20 @@ mod evidence;
 mod folds;
 mod logistic;
 
+pub mod annotators;
+pub mod multilabel;
+pub mod out_of_distribution;
+pub mod regression;
+pub mod shapley;
+pub mod tokens;
+
 pub use confident::{Collision, ConfidentJoint, calibrated_joint, class_thresholds, confident_joint, estimated_joint};
 pub use cross_validation::{FoldReport, OutOfFold, out_of_fold_probabilities};
 pub use ensemble::{EnsembleWeights, ensemble_scores};
 pub use error::Error;
 pub use evidence::{
     ClassNoise, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
-    ReviewBudget, RowEvidence, label_evidence,
+    ReviewBudget, RowEvidence, label_evidence, probability_evidence,
 };
 pub use filter::{
     Filter, FilterOptions, PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class,

@@ -97,6 +97,10 @@ impl Channel {
         }
     }
 
+    pub(super) fn n_classes(&self) -> usize {
+        self.rest.len()
+    }
+
     /// P(given | class).
     pub(super) fn given(&self, class: u32, given: u32) -> f64 {
         let listed = &self.by_given[given as usize];
@@ -458,7 +462,7 @@ impl Weights {
         let determinant = gg * vv - gv * gv;
         let [g, v] = sums.gradient;
         let step = |value: f64, by: f64| (value + by.clamp(-MAX_STEP, MAX_STEP)).clamp(0.0, MAX_WEIGHT);
-        if !(0.0 < determinant) {
+        if determinant.is_nan() || determinant <= 0.0 {
             return self;
         }
         Self {

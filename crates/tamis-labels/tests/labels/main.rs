@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test, as it should")]
 
+mod annotators;
 mod cleanlab;
 mod confident;
+mod multilabel;
 mod npy;
 mod properties;
 mod scikit_learn;
+mod tasks;

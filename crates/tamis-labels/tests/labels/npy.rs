@@ -1,4 +1,4 @@
-//! Reads the `.npy` files of the fixtures: version 1, C order, the four element types that occur there.
+//! Reads the `.npy` files of the fixtures: version 1, C order, the six element types that occur there.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ pub(crate) fn read(name: &str) -> Array2<f64> {
     let data = &bytes[data_start..];
     let values: Vec<f64> = match between(header, "'descr': '", "'") {
         "|u1" => data.iter().map(|&byte| f64::from(byte)).collect(),
+        "|i1" => data.iter().map(|&byte| f64::from(byte.cast_signed())).collect(),
+        "<i8" => elements(data, |b| i64::from_le_bytes(b) as f64),
         "<i4" => elements(data, |b| f64::from(i32::from_le_bytes(b))),
         "<f4" => elements(data, |b| f64::from(f32::from_le_bytes(b))),
         "<f8" => elements(data, f64::from_le_bytes),
