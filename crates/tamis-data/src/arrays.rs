@@ -158,7 +158,7 @@ impl ArrayFile {
             "<i8" => whole(data.as_chunks().0.iter().map(|it| i64::from_le_bytes(*it))),
             "<f4" => rounded(data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it)))),
             "<f8" => rounded(data.as_chunks().0.iter().map(|it| f64::from_le_bytes(*it))),
-            _ if kind.starts_with("<U") => self.names(|field| text_of_characters(field)),
+            _ if kind.starts_with("<U") => self.names(text_of_characters),
             _ if kind.starts_with("|S") => self.names(|field| {
                 let end = field.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
                 std::str::from_utf8(&field[..end]).ok().map(str::to_owned)

@@ -1,6 +1,5 @@
 //! Labels that the user brings: a `NumPy` array, a column of a table, or a line each.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,21 +63,35 @@ pub fn read(path: &Path, column: Option<&str>) -> Result<LabelValues, LabelsErro
     let size_bytes = std::fs::metadata(path).map_err(failed)?.len();
     let spec = FileSpec { path: path.to_owned(), size_bytes, is_gzip: head.is_gzip, is_text_only: true };
     let mut records = format.open(&spec).map_err(wrong)?;
-    let mut names: Vec<String> = records.columns().into_iter().flatten().map(|name| name.as_ref().to_owned()).collect();
-    let mut rows: Vec<(Option<u64>, Vec<(Arc<str>, Cell)>)> = Vec::new();
+    let no_column = |source| LabelsError::Column { path: path.to_owned(), source };
+    let mut labels = Vec::new();
+    let mut chosen: Option<String> = None;
+    // Without named columns each row may have others, and one that was named may come later.
+    let is_table = records.columns().is_some();
+    let mut names: Vec<String> = texts(records.columns().unwrap_or_default().iter());
+    let mut is_found = is_table;
     while let Some(raw) = records.next_row() {
         let at = raw.row;
         let row = (raw.decode)().map_err(|reason| wrong(located(at, &reason)))?;
-        rows.push((at, row.cells));
+        if labels.is_empty() && !is_table {
+            names = texts(row.cells.iter().map(|(name, _)| name));
+        }
+        let column = match (&chosen, column) {
+            (Some(chosen), _) => chosen,
+            (None, Some(given)) if !is_table => chosen.insert(given.to_owned()),
+            (None, _) => chosen.insert(columns::label_column(column, &names).map_err(no_column)?),
+        };
+        is_found |= row.cells.iter().any(|(name, _)| name.as_ref() == column);
+        labels.push(label(at, row.cells, column).map_err(wrong)?);
     }
-    let known: BTreeSet<String> = names.iter().cloned().collect();
-    let others: BTreeSet<&str> = rows.iter().flat_map(|(_, cells)| cells).map(|(name, _)| name.as_ref()).collect();
-    names.extend(others.into_iter().filter(|name| !known.contains(*name)).map(str::to_owned));
-    let chosen = columns::label_column(column, &names);
-    let column = chosen.map_err(|source| LabelsError::Column { path: path.to_owned(), source })?;
-    let labels: Result<Vec<Option<String>>, String> =
-        rows.into_iter().map(|(at, cells)| label(at, cells, &column)).collect();
-    Ok(numbers_or_names(labels.map_err(wrong)?))
+    if !is_found && !labels.is_empty() {
+        columns::label_column(column, &names).map_err(no_column)?;
+    }
+    Ok(numbers_or_names(labels))
+}
+
+fn texts<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> Vec<String> {
+    names.map(|name| name.as_ref().to_owned()).collect()
 }
 
 fn located(row: Option<u64>, reason: &str) -> String {
@@ -132,6 +145,7 @@ mod tests {
         assert_eq!(read_as("a.csv", "id,class\n7,cat\n8,\n9,dog\n", None), Ok(names(&["cat", "", "dog"])));
         assert_eq!(read_as("a.tsv", "id\tkind\n7\tcat\n8\tdog\n", Some("kind")), Ok(names(&["cat", "dog"])));
         assert_eq!(read_as("a.jsonl", "{\"label\": \"x\"}\n{\"label\": null}\n", None), Ok(names(&["x", ""])));
+        assert_eq!(read_as("a.jsonl", "{}\n{\"y\": \"b\"}\n", Some("y")), Ok(names(&["", "b"])));
         assert_eq!(read_as("a.txt", "cat\n\ndog\n", None), Ok(names(&["cat", "", "dog"])));
     }
 

@@ -1,7 +1,7 @@
 //! Files mapped into memory: arrays that may be larger than it. See `docs/decisions/0018-mapped-arrays.md`.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -21,7 +21,7 @@ impl FileBytes {
         let mut file = File::open(path)?;
         if !file.metadata()?.is_file() {
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
+            io::copy(&mut file, &mut bytes)?;
             return Ok(Self::Read(bytes));
         }
         #[expect(unsafe_code, reason = "a mapping is only as constant as its file")]
