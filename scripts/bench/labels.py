@@ -1,10 +1,12 @@
-"""Label issues from given probabilities, beside cleanlab. Called by scripts/bench.sh; see there.
+"""Label issues from given probabilities and from vectors, beside cleanlab. Called by scripts/bench.sh; see there.
 
 issues      cleanlab's find_label_issues with its default filter, ranked by self-confidence, on made probabilities
             (peer_labels.py): 1,000,000 items of 10 classes and 100,000 of 1,000, float32. The issues must be those of
             cleanlab, in the same order.
+quality, noise, ablation
+            labels changed on purpose, found from vectors of real pictures and texts: see label_noise.py.
 
-tamis takes part by the example `find_label_issues` of tamis-labels, a process that reads its files, then does its work
+tamis takes part in the first by the example `find_label_issues` of tamis-labels, a process that reads its files, then does its work
 once for every line on stdin and answers by one line of JSON:
 
     find_label_issues LABELS.npy PROBABILITIES.npy ISSUES.npy THREADS
@@ -25,7 +27,7 @@ from pairs import HEAD, Contestant, Wrong, row, table
 
 from common import Unavailable, call, make_venv
 
-REQUIREMENTS = ["numpy==2.4.6", "cleanlab==2.9.0"]
+REQUIREMENTS = ["numpy==2.4.6", "cleanlab==2.9.0", "pillow==12.0.0"]
 
 SIZES, SIZES_QUICK = [(1_000_000, 10), (100_000, 1000)], [(20_000, 10)]
 
@@ -76,7 +78,26 @@ def compare(python, ours, theirs):
         raise Wrong(f"{ours} and {theirs} differ")
 
 
-PARTS = {"issues": issues}
+def changed(part):
+    """The part of label_noise.py."""
+
+    def run(args):
+        python = str(make_venv(args.data / "venv-labels", REQUIREMENTS))
+        folder = args.data / "labels"
+        script = [python, str(BENCH / "label_noise.py")]
+        if args.tamis is None:
+            subprocess.run(["cargo", "build", "--release"], cwd=ROOT, check=True)
+            args.tamis = ROOT / "target" / "release" / "tamis"
+        call([*script, "prepare", str(args.tamis), str(folder), str(args.data / "downloads")])
+        sets = ["digits"] if args.quick else []
+        sys.stdout.flush()
+        example = str(args.examples / "label_evidence")
+        subprocess.run([*script, part, example, str(folder), str(max(args.threads)), *sets], check=True)
+
+    return run
+
+
+PARTS = {"issues": issues} | {part: changed(part) for part in ["quality", "noise", "ablation"]}
 
 
 def main():
@@ -86,6 +107,7 @@ def main():
     parser.add_argument("--threads", type=lambda it: [int(n) for n in it.split(",")], default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="less data, to try the script")
+    parser.add_argument("--tamis", type=Path, help="a built tamis, instead of building it")
     parser.add_argument("--examples", type=Path, help="folder of built examples, instead of building them")
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]
@@ -93,7 +115,7 @@ def main():
         parser.error(f"no part {unknown[0]}, expected {', '.join(PARTS)}")
     try:
         if args.examples is None:
-            build = ["cargo", "build", "--release", "-p", "tamis-labels", "--example", "find_label_issues"]
+            build = ["cargo", "build", "--release", "-p", "tamis-labels", "--examples"]
             subprocess.run(build, cwd=ROOT, check=True)
             args.examples = ROOT / "target" / "release" / "examples"
         print(f"# {title('Label issues')}\n")

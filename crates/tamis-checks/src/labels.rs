@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array2, Axis};
-use tamis_core::{CheckContext, CheckError, Evidence, LabelId, Need, PairNeed, PairSearch, SampleId};
+use tamis_core::{CheckContext, CheckError, Evidence, LabelId, Need, PairNeed, PairSearch, Probabilities, SampleId};
 use tamis_labels::{
-    Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, RowEvidence, label_evidence,
+    Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, RowEvidence, RowSums,
+    label_evidence, probability_evidence,
 };
 
 /// Neighbors that are looked up: as many as vote, and some in case copies are among the nearest.
@@ -91,18 +92,21 @@ impl JudgedLabels {
             bytes_of(&units.iter().map(|unit| unit.leader.0).collect::<Vec<_>>()),
             bytes_of(&families),
         ];
-        let kept = cx.kept("label-evidence", &inputs.each_ref().map(Vec::as_slice), || {
-            let features = embeddings.rows().select(Axis(0), &rows);
-            let samples = LabeledVectors {
-                features: features.view(),
-                labels: &labels,
-                n_classes: classes.len(),
-                families: &families,
-                neighbors: neighbors.view(),
-                similarities: similarities.view(),
-            };
-            label_evidence(&samples, options).map(|evidence| to_bytes(&evidence))
-        })?;
+        let kept = match cx.probabilities() {
+            Some(given) => to_bytes(&from_probabilities(given, &classes, &units)?),
+            None => cx.kept("label-evidence", &inputs.each_ref().map(Vec::as_slice), || {
+                let features = embeddings.rows().select(Axis(0), &rows);
+                let samples = LabeledVectors {
+                    features: features.view(),
+                    labels: &labels,
+                    n_classes: classes.len(),
+                    families: &families,
+                    neighbors: neighbors.view(),
+                    similarities: similarities.view(),
+                };
+                label_evidence(&samples, options).map(|evidence| to_bytes(&evidence))
+            })?,
+        };
         let (evidence, confusions, overlaps) = parse(&kept, units.len()).ok_or("kept evidence on labels is damaged")?;
         let noise = NoiseEstimate::of(&labels, &families, &evidence)?;
         Ok(Ok(Self { units, classes, evidence, confusions, overlaps, noise }))
@@ -139,6 +143,28 @@ impl JudgedLabels {
         };
         by_class.iter().map(row).collect()
     }
+}
+
+/// Evidence from probabilities that the user brought; units without label have none.
+fn from_probabilities(
+    given: &Probabilities,
+    classes: &[LabelId],
+    units: &[Unit],
+) -> Result<LabelEvidence, tamis_labels::Error> {
+    let column = |label: &LabelId| given.columns.iter().position(|it| it == label);
+    let columns: Vec<usize> = classes.iter().filter_map(column).collect();
+    let labeled: Vec<&Unit> = units.iter().filter(|unit| unit.class != NONE).collect();
+    let rows: Vec<usize> = labeled.iter().map(|unit| unit.members[0].idx()).collect();
+    let labels: Vec<u32> = labeled.iter().map(|unit| unit.class).collect();
+    let values = given.values.select(Axis(0), &rows).select(Axis(1), &columns);
+    // Without the columns of labels that no readable sample has, rows need not sum to 1 any more.
+    let mut evidence = probability_evidence(&labels, values.view(), RowSums::Renormalize)?;
+    let unknown =
+        RowEvidence { given_probability: None, correct_probability: None, suggested: None, suggested_probability: 0.0 };
+    let mut judged = evidence.rows.into_iter();
+    let of = |unit: &Unit| if unit.class == NONE { unknown } else { judged.next().unwrap_or(unknown) };
+    evidence.rows = units.iter().map(of).collect();
+    Ok(evidence)
 }
 
 /// A share to four decimals: no estimate is better than that.

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use ndarray::Array2;
+
 use crate::fingerprint::{Fingerprints, IdentityGroups, IdentityLevel};
 use crate::{
     Dataset, Embeddings, Families, Family, LabelId, Modality, NeighborGraph, PairSearch, PairSet, SampleId, SplitId,
@@ -280,6 +282,15 @@ pub struct CurvePoint {
     pub max_false: usize,
 }
 
+/// Class probabilities that the user brought, from a model that has not seen the samples.
+#[derive(Clone, Debug)]
+pub struct Probabilities {
+    /// Shape `(samples, columns.len())`, rows in reading order.
+    pub values: Array2<f32>,
+    /// The label of each column.
+    pub columns: Vec<LabelId>,
+}
+
 /// What a check sees. Nothing else is in reach.
 #[derive(Debug)]
 pub struct CheckContext<'a> {
@@ -292,6 +303,7 @@ pub struct CheckContext<'a> {
     identity: &'a [IdentityGroups],
     embeddings: Option<&'a Embeddings>,
     neighbors: Option<&'a NeighborGraph>,
+    probabilities: Option<&'a Probabilities>,
     pairs: Vec<(PairNeed, &'a PairSet)>,
     families: Option<&'a Families>,
     ranks: Option<&'a [u32]>,
@@ -326,6 +338,7 @@ impl<'a> CheckContext<'a> {
             identity,
             embeddings: None,
             neighbors: None,
+            probabilities: None,
             pairs: Vec::new(),
             families: None,
             ranks: None,
@@ -345,6 +358,19 @@ impl<'a> CheckContext<'a> {
     pub fn with_neighbors(mut self, neighbors: &'a NeighborGraph) -> Self {
         self.neighbors = Some(neighbors);
         self
+    }
+
+    /// Adds probabilities that the user brought.
+    #[must_use]
+    pub fn with_probabilities(mut self, probabilities: Option<&'a Probabilities>) -> Self {
+        self.probabilities = probabilities;
+        self
+    }
+
+    /// Probabilities that the user brought, if any: whoever judges labels takes them in place of vectors.
+    #[must_use]
+    pub fn probabilities(&self) -> Option<&'a Probabilities> {
+        self.probabilities
     }
 
     /// Adds the pairs that answer [`Need::Pairs`].

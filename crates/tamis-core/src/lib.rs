@@ -35,7 +35,7 @@ pub mod progress;
 
 pub use check::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, CurvePoint, Evidence, Finding, Need, PairNeed,
-    Severity, Shelf, Suggestion, Undeclared, Value,
+    Probabilities, Severity, Shelf, Suggestion, Undeclared, Value,
 };
 pub use content::{ContentError, Contents, ImageSource, Modality, TextSource};
 pub use dataset::{

@@ -69,7 +69,7 @@ pub struct LabeledVectors<'a> {
 pub struct EvidenceOptions {
     /// Share of the mean variance in the covariance, in (0, 1].
     pub shrinkage: f64,
-    /// Neighbors that vote at most, outside the family.
+    /// Neighbors that vote at most, outside the family; with 0 the Gaussian judges alone.
     pub neighbors: usize,
     /// Times that labels are trusted anew.
     pub sweeps: usize,

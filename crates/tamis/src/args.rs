@@ -135,6 +135,10 @@ pub(crate) struct AuditArgs {
     /// (largest number). [default: split,size,label,key, and of identical ones the first]
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     pub(crate) keep: Vec<String>,
+    /// Class probabilities to judge labels by in place of vectors: .npy or Parquet, one row a sample in reading order, one
+    /// column a label in ascending order; from a model that has not seen the sample.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pred_probs: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     /// Says what an audit would read, do and cost, and writes nothing.

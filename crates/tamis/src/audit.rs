@@ -23,6 +23,7 @@ use crate::keep_order::KeepOrder;
 use crate::kept::StoreShelf;
 use crate::model::{Model, UnfitModel};
 use crate::models::{self, NoSuchModel};
+use crate::probabilities::{self, BadProbabilities};
 
 /// What to audit and how; the meaning of every flag and key of the configuration, resolved.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct AuditOptions {
     pub checks: Vec<Box<dyn Check>>,
     /// Which of several copies is best to keep; without it the usual order of copies, and the first of identical samples.
     pub keep: Option<KeepOrder>,
+    /// A file with class probabilities of all samples, to judge labels by in place of vectors.
+    pub pred_probs: Option<PathBuf>,
     /// The run's seed.
     pub seed: u64,
     /// The severity from which the caller takes the audit as failed, for the record.
@@ -78,6 +81,9 @@ pub enum AuditError {
         /// What there is.
         known: String,
     },
+    /// The probabilities that were brought do not fit.
+    #[error(transparent)]
+    Probabilities(#[from] BadProbabilities),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,6 +147,8 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     let keep = options.keep.clone().unwrap_or_default();
     check_columns(&keep, &ingested.dataset)?;
     let n = ingested.dataset.len();
+    let pred_probs =
+        options.pred_probs.as_deref().map(|path| probabilities::read(path, &ingested.dataset)).transpose()?;
     watch.add_ingested(&ingested, model.is_some());
     let identity = watch.time("group", || (n, ingested.fingerprints.all_groups(&ingested.dataset)));
     let widest = identity.last().expect("because every modality has a level");
@@ -184,6 +192,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
                 let cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, &identity, seed);
                 let cx = cx.with_shelf(&shelf).with_families(&joined.families);
                 let cx = cx.with_ranks(options.keep.is_some().then_some(&joined.ranks[..]));
+                let cx = cx.with_probabilities(pred_probs.as_ref());
                 (n, run_check(&**check, cx, ingested.embeddings.as_ref(), &joined))
             }),
         };
@@ -426,6 +435,7 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("split", or_guessed(&options.read.split))
         .with("id", or_guessed(&options.read.id))
         .with("model", options.model.as_deref().unwrap_or("the bundled one"))
+        .with("pred_probs", options.pred_probs.as_deref().map_or(Value::from("none"), path))
         .with("keep", options.keep.clone().unwrap_or_default().to_string())
         .with("fail_on", options.fail_on.id())
         .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))

@@ -71,7 +71,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
         || cause.is::<ConfigError>()
         || no_model(cause).is_some_and(|it| !matches!(it, NoSuchModel::Damaged(_)))
         || matches!(cause.downcast_ref(), Some(AuditError::Model(UnfitModel::Modality { .. })))
-        || matches!(cause.downcast_ref(), Some(AuditError::NoSuchColumn { .. }))
+        || matches!(cause.downcast_ref(), Some(AuditError::NoSuchColumn { .. } | AuditError::Probabilities(_)))
         || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
         || cause.downcast_ref().is_some_and(labels::is_usage)
         || matches!(cause.downcast_ref(), Some(DistillError::Dim { .. } | DistillError::Exists { .. }))

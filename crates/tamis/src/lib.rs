@@ -35,4 +35,6 @@ pub mod output;
 
 pub mod predictions;
 
+pub mod probabilities;
+
 pub mod dry_run;

@@ -36,8 +36,12 @@ impl Check for ConflictingLabels {
         let groups = conflicts(cx, cx.identity());
         let mut findings: Vec<Finding> = groups.iter().map(|group| finding(cx, group)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.samples.len()));
+        let population = cx.dataset.ok_ids().filter(|id| cx.dataset.sample(*id).label.is_some()).count();
+        let (ceiling, notes) = ceiling(cx, &groups, population);
         Ok(CheckResult {
-            population: cx.dataset.ok_ids().filter(|id| cx.dataset.sample(*id).label.is_some()).count(),
+            population,
+            details: Evidence::new().with("accuracy_ceiling", ceiling),
+            notes,
             flagged: groups.iter().map(Vec::len).sum(),
             facts: facts(cx),
             findings,
@@ -45,6 +49,24 @@ impl Check for ConflictingLabels {
             ..CheckResult::default()
         })
     }
+}
+
+/// The best accuracy on these labels of a model that gives identical samples the same label, and what to say of it.
+#[expect(clippy::cast_precision_loss, reason = "counts of samples")]
+fn ceiling(cx: &CheckContext<'_>, groups: &[Vec<SampleId>], population: usize) -> (f64, Vec<String>) {
+    let minority =
+        |group: &Vec<SampleId>| group.len() - by_label(cx, group).values().map(Vec::len).max().unwrap_or_default();
+    let n_lost: usize = groups.iter().map(minority).sum();
+    let ceiling = 1.0 - n_lost as f64 / population.max(1) as f64;
+    let notes = match n_lost {
+        0 => Vec::new(),
+        _ => vec![format!(
+            "no model can be right on more than {:.2} % of these labels: {n_lost} samples have another label than most \
+             samples identical to them, or than one of two",
+            ceiling * 100.0
+        )],
+    };
+    (ceiling, notes)
 }
 
 /// Groups at each level, and pairs at the strictest.
@@ -131,6 +153,8 @@ mod tests {
             d | t | ham  | 0, 1 | Hello";
         let result = Scene::parse(scene).run("conflicting-labels", "");
         assert_eq!(messages(&result), ["b a c: 2 labels for the same letters and digits: spam (2), ham (1)"]);
+        assert_eq!(result.details.get("accuracy_ceiling"), Some(&tamis_core::Value::Float(0.75)));
+        assert!(result.notes[0].starts_with("no model can be right on more than 75.00 %"), "{:?}", result.notes);
         let counts = ["groups_bytes", "pairs_bytes", "groups_folded", "groups_alphanumeric"];
         assert_eq!(counts.map(|name| fact(&result, name)), [1, 1, 1, 1]);
     }

@@ -25,6 +25,9 @@ impl Votes<'_> {
     /// so that all votes sum to the number of voters. Neighbors without label count as voters and vote for nothing.
     pub(super) fn of(&self, row: u32, grouping: &Grouping, labels: &[Option<u32>], votes: &mut Vec<(u32, f32)>) {
         votes.clear();
+        if self.n_voters == 0 {
+            return;
+        }
         let family = grouping.family_of(row);
         let (mut n_voters, mut total) = (0, 0.0);
         let neighbors = self.ids.row(row as usize).into_iter().zip(self.similarities.row(row as usize));

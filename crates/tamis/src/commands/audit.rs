@@ -106,6 +106,7 @@ fn options(
         device: device(&args.read, file)?,
         checks,
         keep: keep_order(&args.keep, &file.keep)?,
+        pred_probs: args.pred_probs.clone(),
         seed: args.report.seed.or(file.seed).unwrap_or(0),
         fail_on,
         config_file,

@@ -43,6 +43,7 @@ pub(crate) fn run(mut args: LeaksArgs) -> anyhow::Result<ExitStatus> {
         skip: Vec::new(),
         set,
         keep: Vec::new(),
+        pred_probs: None,
         report: args.report,
         dry_run: false,
         failpoint: None,
