@@ -471,3 +471,113 @@ fn options_that_do_not_fit_are_usage_errors() {
     let filter = work.tamis(&["labels", "--labels", "y.npy", "--vectors", "p.npy", "--filter", "both"]).expect(2);
     assert!(filter.stderr.contains("'--vectors <FILE>' cannot be used with '--filter <FILTER>'"), "{}", filter.stderr);
 }
+
+/// Runs a task on files of a fixture, each named after its flag.
+fn task(name: &str, case: &str, files: &[(&str, &str)], args: &[&str]) -> Json {
+    let paths: Vec<(&str, String)> =
+        files.iter().map(|(flag, file)| (*flag, fixture(case).join(file).display().to_string())).collect();
+    let mut all = vec!["labels", "--task", name, "--format", "json", "--quiet"];
+    paths.iter().for_each(|(flag, path)| all.extend([*flag, path.as_str()]));
+    all.extend(args);
+    let found = parsed(&Workspace::new().tamis(&all).expect(0));
+    assert_eq!((&found["schema"], &found["task"]), (&json!("tamis-labels-task/1"), &json!(name)));
+    found
+}
+
+/// Scores of f32 inputs and other orders of sums.
+fn assert_scores(name: &str, got: &Json, expected: &Json, tolerance: f64) {
+    let (got, expected) = (got.as_array().unwrap(), expected.as_array().unwrap());
+    assert_eq!(got.len(), expected.len(), "{name}");
+    for (row, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let (got, expected) = (got.as_f64().unwrap(), expected.as_f64().unwrap());
+        assert!((got - expected).abs() <= tolerance, "{name}, row {row}: {got} instead of {expected}");
+    }
+}
+
+#[test]
+fn rows_with_several_classes_are_judged_as_cleanlab_does() {
+    let files = [("--labels", "labels_onehot.npy"), ("--pred-probs", "pred_probs.npy")];
+    let (got, expected) = (task("multi-label", "multilabel", &files, &[]), expected("multilabel"));
+    assert_eq!(got["issues"], expected["ranked_prune_by_noise_rate_self_confidence"]);
+    assert_scores("quality", &got["label_quality"], &expected["scores"]["self_confidence|adjust=False|ema0.8"], 1e-6);
+    assert_eq!(got["health"], expected["overall_multilabel_health_score"]);
+    assert_eq!(got["classes_of_issues"].as_array().unwrap().len(), got["issues"].as_array().unwrap().len());
+}
+
+#[test]
+fn annotators_are_judged_as_cleanlab_does() {
+    let files = [("--labels", "annotators.npy"), ("--pred-probs", "pred_probs.npy")];
+    let expected = expected("multiannotator");
+    for (score, key) in [("none", "crowdlab"), ("cleanlab", "crowdlab_calibrated")] {
+        let got = task("multi-annotator", "multiannotator", &files, &["--score", score]);
+        let crowdlab = &expected[key];
+        assert_eq!(got["consensus"], crowdlab["consensus_label"], "{key}");
+        assert_scores(key, &got["consensus_quality"], &crowdlab["consensus_quality_score"], 1e-6);
+        assert_scores(key, &got["active_learning"], &expected["active_learning_scores"], 1e-6);
+    }
+}
+
+#[test]
+fn tokens_are_judged_as_cleanlab_does() {
+    let files = [("--labels", "labels.npy"), ("--pred-probs", "pred_probs.npy"), ("--offsets", "offsets.npy")];
+    let (got, expected) = (task("token", "tokens", &files, &[]), expected("tokens"));
+    assert_eq!(got["issues"], expected["issues"]);
+    assert_scores("min", &got["sentence_quality"], &expected["sentence_scores_min"], 1e-6);
+}
+
+#[test]
+fn strangers_are_scored_as_cleanlab_does() {
+    let probabilities = [("--labels", "labels.npy"), ("--pred-probs", "pred_probs.npy")];
+    let expected_scores = expected("ood_pred_probs");
+    for score in ["entropy", "least_confidence", "gen"] {
+        for (files, adjust) in [(&probabilities[..], "True"), (&probabilities[1..], "False")] {
+            let got = task("out-of-distribution", "ood_pred_probs", files, &["--score", score]);
+            assert_scores(score, &got["scores"], &expected_scores[format!("{score}|adjust={adjust}")], 1e-6);
+        }
+    }
+    let vectors = [("--vectors", "features.npy")];
+    let got = task("out-of-distribution", "ood_cosine_d20", &vectors, &[]);
+    // Cosines are f32 here and f64 there.
+    assert_scores("distance", &got["scores"], &expected("ood_cosine_d20")["knn_ood_scores_k10"], 1e-5);
+}
+
+#[test]
+fn numeric_labels_are_scored_as_cleanlab_does() {
+    let files = [("--labels", "labels.npy"), ("--predictions", "predictions.npy")];
+    for score in ["outre", "residual"] {
+        let got = task("regression", "regression", &files, &["--score", score]);
+        assert_scores(score, &got["label_quality"], &expected("regression")[score], 1e-9);
+    }
+}
+
+#[test]
+fn rows_are_worth_what_cleanlab_says() {
+    let files = [("--labels", "labels.npy"), ("--vectors", "features.npy")];
+    let got = task("shapley", "ood_cosine_d20", &files, &[]);
+    let expected = expected("ood_cosine_d20");
+    let pairs = got["label_quality"].as_array().unwrap().iter().zip(expected["knn_shapley_k10"].as_array().unwrap());
+    let n_equal = pairs.filter(|(a, b)| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-9).count();
+    assert!(490 <= n_equal, "but for neighbors that are equally near: {n_equal} of 500");
+}
+
+#[test]
+fn a_task_says_what_it_needs() {
+    let work = workspace(&i64s(&LABELS), &f64s(&ROWS));
+    let error = |args: &[&str], status| work.tamis(&[&["labels", "--task"], args].concat()).expect(status).stderr;
+    let because = |task: &str, cause: &str| format!("error: cannot do --task {task}\ncaused by: {cause}\n");
+    assert_eq!(
+        error(&["regression", "--labels", "y.npy"], 2),
+        because("regression", "--task regression wants --predictions")
+    );
+    assert_eq!(
+        error(&["out-of-distribution", "--pred-probs", "p.npy", "--score", "x"], 2),
+        because("out-of-distribution", "--score is `x`, expected one of entropy, least_confidence, gen")
+    );
+    assert_eq!(
+        error(&["multi-label", "--labels", "y.npy", "--pred-probs", "p.npy"], 3),
+        because("multi-label", "y.npy has 1 dimensions, expected two")
+    );
+    assert!(error(&["token", "--labels", "y.npy", "--filter", "both"], 2).contains("cannot be used with '--filter"));
+    let text = work.tamis(&["labels", "--task", "out-of-distribution", "--pred-probs", "p.npy"]).expect(0).stdout;
+    assert!(text.starts_with("out-of-distribution, 6 rows\nscored by entropy: low is out of distribution\n"), "{text}");
+}

@@ -141,34 +141,75 @@ impl ArrayFile {
                 "an array of shape {shape}, expected one label for each row; `argmax(axis=1)` makes it of one-hot rows"
             ));
         }
-        let data = self.data();
         let kind = self.kind();
         match kind {
-            "|b1" => whole(data.iter().map(|it| i64::from(*it != 0))),
-            "|u1" => whole(data.iter().map(|it| i64::from(*it))),
-            "|i1" => whole(data.iter().map(|it| i64::from(it.cast_signed()))),
-            "<u2" => whole(data.as_chunks().0.iter().map(|it| i64::from(u16::from_le_bytes(*it)))),
-            "<i2" => whole(data.as_chunks().0.iter().map(|it| i64::from(i16::from_le_bytes(*it)))),
-            "<u4" => whole(data.as_chunks().0.iter().map(|it| i64::from(u32::from_le_bytes(*it)))),
-            "<i4" => whole(data.as_chunks().0.iter().map(|it| i64::from(i32::from_le_bytes(*it)))),
-            "<u8" => {
-                let large = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
-                whole(data.as_chunks().0.iter().map(|it| large(u64::from_le_bytes(*it))))
-            }
-            "<i8" => whole(data.as_chunks().0.iter().map(|it| i64::from_le_bytes(*it))),
-            "<f4" => rounded(data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it)))),
-            "<f8" => rounded(data.as_chunks().0.iter().map(|it| f64::from_le_bytes(*it))),
             _ if kind.starts_with("<U") => self.names(text_of_characters),
             _ if kind.starts_with("|S") => self.names(|field| {
                 let end = field.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
                 std::str::from_utf8(&field[..end]).ok().map(str::to_owned)
             }),
-            "|O" => {
-                Err("an array of Python objects (`|O`), expected numbers or strings; `astype(str)` makes it one of \
-                         strings"
-                    .to_owned())
+            _ => {
+                let label = |(row, label)| match label {
+                    MISSING => Ok(None),
+                    0..N_CLASS_NUMBERS => Ok(u32::try_from(label).ok()),
+                    _ => Err(format!("row {row} is {label}, expected the number of a class from 0 on, or -1 for none")),
+                };
+                let labels = self.integers()?.into_iter().enumerate().map(label);
+                labels.collect::<Result<_, _>>().map(LabelValues::Numbers)
             }
-            _ => Err(other_kind(kind, "whole numbers, truth values or strings", "astype('int64')")),
+        }
+    }
+
+    /// Whether the first dimension varies quickest.
+    #[must_use]
+    pub fn is_by_columns(&self) -> bool {
+        self.header.is_by_columns
+    }
+
+    /// Whole numbers of any shape, in the order of the file: integers, truth values as 0 and 1, or whole numbers in floating
+    /// point, of which NaN is -1. Those above the largest `i64` become that.
+    ///
+    /// # Errors
+    /// What was found and what was expected, with its place, when it has other types or values.
+    pub fn integers(&self) -> Result<Vec<i64>, String> {
+        let data = self.data();
+        Ok(match self.kind() {
+            "|b1" => data.iter().map(|it| i64::from(*it != 0)).collect(),
+            "|u1" => data.iter().map(|it| i64::from(*it)).collect(),
+            "|i1" => data.iter().map(|it| i64::from(it.cast_signed())).collect(),
+            "<u2" => data.as_chunks().0.iter().map(|it| i64::from(u16::from_le_bytes(*it))).collect(),
+            "<i2" => data.as_chunks().0.iter().map(|it| i64::from(i16::from_le_bytes(*it))).collect(),
+            "<u4" => data.as_chunks().0.iter().map(|it| i64::from(u32::from_le_bytes(*it))).collect(),
+            "<i4" => data.as_chunks().0.iter().map(|it| i64::from(i32::from_le_bytes(*it))).collect(),
+            "<u8" => {
+                let large = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+                data.as_chunks().0.iter().map(|it| large(u64::from_le_bytes(*it))).collect()
+            }
+            "<i8" => data.as_chunks().0.iter().map(|it| i64::from_le_bytes(*it)).collect(),
+            "<f4" => rounded(data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it))))?,
+            "<f8" => rounded(data.as_chunks().0.iter().map(|it| f64::from_le_bytes(*it)))?,
+            "|O" => {
+                let mend = "`astype(str)` makes it one of strings";
+                return Err(format!("an array of Python objects (`|O`), expected numbers or strings; {mend}"));
+            }
+            kind => return Err(other_kind(kind, "whole numbers, truth values or strings", "astype('int64')")),
+        })
+    }
+
+    /// Numbers of one dimension, or of two of which the second is 1, as f64.
+    ///
+    /// # Errors
+    /// What was found and what was expected, when it has other dimensions or other numbers.
+    pub fn numbers(&self) -> Result<Vec<f64>, String> {
+        if !matches!(self.shape(), [_] | [_, 1]) {
+            return Err(format!("an array of shape {}, expected one number for each row", self.header.shape_text()));
+        }
+        let data = self.data();
+        match self.kind() {
+            "<f4" => Ok(data.as_chunks().0.iter().map(|it| f64::from(f32::from_le_bytes(*it))).collect()),
+            "<f8" => Ok(lent(data, f64::from_le_bytes).into_owned()),
+            #[expect(clippy::cast_precision_loss, reason = "as every computation with such numbers has it")]
+            _ => Ok(self.integers()?.into_iter().map(|it| it as f64).collect()),
         }
     }
 
@@ -221,30 +262,19 @@ fn lent<const N: usize, T: bytemuck::Pod>(data: &[u8], read: impl Fn([u8; N]) ->
     }
 }
 
-/// Labels that are whole numbers.
-fn whole(labels: impl Iterator<Item = i64>) -> Result<LabelValues, String> {
-    let label = |(row, label)| match label {
-        MISSING => Ok(None),
-        0..N_CLASS_NUMBERS => Ok(u32::try_from(label).ok()),
-        _ => Err(format!("row {row} is {label}, expected the number of a class from 0 on, or -1 for none")),
-    };
-    labels.enumerate().map(label).collect::<Result<_, _>>().map(LabelValues::Numbers)
-}
-
-/// Labels that are whole numbers in floating point.
-fn rounded(labels: impl Iterator<Item = f64>) -> Result<LabelValues, String> {
-    let label = |(row, label): (usize, f64)| {
-        if label.is_nan() {
+/// Whole numbers in floating point.
+fn rounded(numbers: impl Iterator<Item = f64>) -> Result<Vec<i64>, String> {
+    let whole = |(row, number): (usize, f64)| {
+        if number.is_nan() {
             return Ok(MISSING);
         }
-        if label.fract() != 0.0 || N_CLASS_NUMBERS as f64 <= label.abs() {
-            return Err(format!("row {row} is {label}, expected a whole number, or -1 or NaN for none"));
+        if number.fract() != 0.0 || N_CLASS_NUMBERS as f64 <= number.abs() {
+            return Err(format!("row {row} is {number}, expected a whole number, or -1 or NaN for none"));
         }
         #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^32")]
-        Ok(label as i64)
+        Ok(number as i64)
     };
-    let labels: Result<Vec<i64>, String> = labels.enumerate().map(label).collect();
-    whole(labels?.into_iter())
+    numbers.enumerate().map(whole).collect()
 }
 
 /// Characters of four bytes, filled with zeros at the end.

@@ -340,8 +340,8 @@ pub(crate) struct LeaksArgs {
 pub(crate) struct LabelsArgs {
     /// Given labels, one for each row: a .npy array of whole numbers, truth values or strings; a column of a CSV, TSV, JSON
     /// Lines or Parquet file; or the lines of a text file. -1, NaN or nothing where one is missing.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) labels: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "task")]
+    pub(crate) labels: Option<PathBuf>,
     /// Column of a table that is the label.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
@@ -350,7 +350,7 @@ pub(crate) struct LabelsArgs {
     pub(crate) classes: Vec<String>,
     /// Probabilities of a model that has not seen the labels it is judged by: a .npy array of f32, f64 or f16 with a row for
     /// each label and a column for each class.
-    #[arg(long, value_name = "FILE.npy", required_unless_present = "vectors", conflicts_with = "vectors")]
+    #[arg(long, value_name = "FILE.npy", required_unless_present_any = ["vectors", "task"], conflicts_with = "vectors")]
     pub(crate) pred_probs: Option<PathBuf>,
     /// Vectors to judge by in the place of probabilities: a .npy array with a row for each label, or a Parquet file with a
     /// column of lists.
@@ -383,6 +383,18 @@ pub(crate) struct LabelsArgs {
     /// [default: cleanlab]
     #[arg(long, value_name = "RULE", conflicts_with = "vectors", value_parser = ["cleanlab", "paper"])]
     pub(crate) collision: Option<String>,
+    /// Judges other things than one class for each row; docs/labels.md says what of.
+    #[arg(long, value_name = "TASK", conflicts_with_all = OF_CLASSES)]
+    pub(crate) task: Option<LabelsTask>,
+    /// Predicted numbers, for --task regression: a .npy array.
+    #[arg(long, value_name = "FILE.npy", requires = "task")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// Where sentences begin among the tokens, and their number at the end, for --task token: a .npy array.
+    #[arg(long, value_name = "FILE.npy", requires = "task")]
+    pub(crate) offsets: Option<PathBuf>,
+    /// How a task scores; docs/labels.md lists what each one knows.
+    #[arg(long, value_name = "SCORE", requires = "task")]
+    pub(crate) score: Option<String>,
     /// Divides each row of the probabilities by its sum.
     #[arg(long, conflicts_with = "vectors")]
     pub(crate) renormalize: bool,
@@ -405,6 +417,52 @@ pub(crate) struct LabelsArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
+
+/// What is judged, where it is not one class for each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LabelsTask {
+    /// Any number of classes for each row.
+    MultiLabel,
+    /// Labels of several annotators.
+    MultiAnnotator,
+    /// Classes of the tokens of sentences.
+    Token,
+    /// Rows that belong to no class, or lie far from all others.
+    OutOfDistribution,
+    /// Labels that are numbers.
+    Regression,
+    /// What each row is worth to a vote of nearest neighbors.
+    Shapley,
+}
+
+impl LabelsTask {
+    /// Name in outputs.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::MultiLabel => "multi-label",
+            Self::MultiAnnotator => "multi-annotator",
+            Self::Token => "token",
+            Self::OutOfDistribution => "out-of-distribution",
+            Self::Regression => "regression",
+            Self::Shapley => "shapley",
+        }
+    }
+}
+
+/// The options that tasks do not have.
+const OF_CLASSES: [&str; 11] = [
+    "label",
+    "classes",
+    "families",
+    "filter",
+    "rank",
+    "adjust",
+    "frac_noise",
+    "min_examples_per_class",
+    "num_to_remove_per_class",
+    "collision",
+    "renormalize",
+];
 
 /// The name of tamis's own cut.
 pub(crate) const RECOMMENDED: &str = "recommended";

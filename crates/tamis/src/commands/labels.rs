@@ -19,6 +19,8 @@ mod probabilities;
 
 mod record;
 
+mod tasks;
+
 mod text;
 
 mod vectors;
@@ -76,6 +78,9 @@ impl Judged {
 pub(crate) fn run(args: &LabelsArgs) -> anyhow::Result<ExitStatus> {
     let (file, _) = config::load(args.config.as_deref())?;
     set_n_threads(args.threads.or(file.threads))?;
+    if let Some(task) = args.task {
+        return tasks::run(args, task).with_context(|| format!("cannot do --task {}", task.id()));
+    }
     let given = given::Given::read(args)?;
     let judged = match (&args.pred_probs, &args.vectors) {
         (Some(path), _) => probabilities::judge(args, path, given)?,

@@ -21,7 +21,9 @@ impl Given {
     /// Reads the labels. Names become numbers: their places in `--classes`, or among all names that are given, in the order
     /// of their code points.
     pub(super) fn read(args: &LabelsArgs) -> anyhow::Result<Self> {
-        let path = args.labels.clone();
+        let Some(path) = args.labels.clone() else {
+            unreachable!("clap asks for labels where there is no task");
+        };
         let classes = (!args.classes.is_empty()).then(|| args.classes.clone());
         let (labels, classes) = match labels::read(&path, args.label.as_deref())? {
             LabelValues::Numbers(labels) => match numbers(&classes, &labels) {
