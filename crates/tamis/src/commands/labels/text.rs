@@ -84,7 +84,10 @@ fn worst(text: &mut String, judged: &Judged) {
             // There is no class.
             Err(_) => "-".to_owned(),
         };
-        vec![row.to_string(), label, suggested, format!("{:.4}", judged.quality[row])]
+        let quality = judged.quality[row];
+        // Four decimals say nothing of the smallest ones.
+        let quality = if quality < 1e-3 { format!("{quality:.1e}") } else { format!("{quality:.4}") };
+        vec![row.to_string(), label, suggested, quality]
     };
     let rows: Vec<_> = judged.issues.iter().take(MAX_SHOWN).map(row).collect();
     table(text, "worst labels", &["row", "given", "rather", "label quality"], &rows);
