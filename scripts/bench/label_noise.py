@@ -294,10 +294,34 @@ def noise(example, folder, threads, only):
     print("| probability of an error | labels | mean | wrong |")
     print("|---|---|---|---|")
     edges = [0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]
+    points = []
     for low, high in zip(edges, edges[1:], strict=False):
         part = (low <= chances) & ((chances < high) | (high == 1.0))
         if part.any():
+            points.append((chances[part].mean(), wrong[part].mean()))
             print(f"| {low} to {high} | {part.sum()} | {chances[part].mean():.3f} | {wrong[part].mean():.3f} |")
+    plot(folder / "calibration.svg", points)
+    print(f"\nThe same as a plot: {folder / 'calibration.svg'}")
+
+
+def plot(path: Path, points):
+    """Writes stated against true shares of wrong labels; the diagonal is what they should be."""
+    at = [(40 + 300 * x, 320 - 300 * y) for x, y in points]
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in at)
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+    ticks = "".join(
+        f'<text x="{40 + 60 * i}" y="338" text-anchor="middle">{i / 5:.1f}</text>'
+        f'<text x="34" y="{324 - 60 * i}" text-anchor="end">{i / 5:.1f}</text>'
+        for i in range(6)
+    )
+    path.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="380" height="370" font-family="sans-serif" font-size="11">'
+        '<rect width="380" height="370" fill="white"/><rect x="40" y="20" width="300" height="300" fill="none" stroke="#888"/>'
+        '<line x1="40" y1="320" x2="340" y2="20" stroke="#bbb" stroke-dasharray="4"/>'
+        f'<polyline points="{line}" fill="none" stroke="#1f6f8b"/><g fill="#1f6f8b">{dots}</g>{ticks}'
+        '<text x="190" y="358" text-anchor="middle">stated probability that a label is wrong</text>'
+        '<text x="12" y="170" text-anchor="middle" transform="rotate(-90 12 170)">share that is wrong</text></svg>\n'
+    )
 
 
 def ablation(example, folder, threads, only):

@@ -138,7 +138,7 @@ fn all_unreadable_rows_are_counted_and_the_first_is_shown() {
 #[test]
 fn an_unknown_check_is_a_usage_error_with_those_that_exist() {
     let said = "error: there is no check `near-dup`; checks: unreadable-sample, exact-duplicate, near-duplicate, \
-                conflicting-labels, split-leak, benchmark-contamination, label-error, outlier, empty-text\n";
+                conflicting-labels, split-leak, benchmark-contamination, label-error, overlapping-classes, outlier, empty-text\n";
     expect_error(table().tamis(&["audit", "a.csv", "--only", "near-dup"]), 2, said);
     expect_error(table().tamis(&["audit", "a.csv", "--skip", "near-dup"]), 2, said);
     expect_error(table().tamis(&["audit", "a.csv", "--set", "near-dup.min_cosine=0.9"]), 2, said);
@@ -161,7 +161,14 @@ fn an_unknown_option_of_a_check_is_named_with_those_it_has() {
 fn options_out_of_range_are_refused_and_not_clamped() {
     let cases = [
         ("outlier.k=0", "outlier: k is 0, expected at least 1"),
-        ("label-error.folds=1", "label-error: folds is 1, expected at least 2"),
+        (
+            "label-error.min_error_probability=0",
+            "label-error: min_error_probability is 0, expected a number above 0 and at most 1",
+        ),
+        (
+            "overlapping-classes.min_overlap=2",
+            "overlapping-classes: min_overlap is 2, expected a number above 0 and at most 1",
+        ),
         ("near-duplicate.min_cosine=1.5", "near-duplicate: min_cosine is 1.5, expected a number above 0 and at most 1"),
         ("split-leak.min_cosine=0", "split-leak: min_cosine is 0, expected a number above 0 and at most 1"),
     ];

@@ -20,5 +20,6 @@ mod labels;
 mod leaks;
 mod models;
 mod pairs;
+mod probabilities;
 mod report;
 mod store;

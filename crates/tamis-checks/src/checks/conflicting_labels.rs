@@ -8,7 +8,7 @@ use tamis_core::{
     IdentityLevel, LabelId, Need, SampleId, Severity, Suggestion,
 };
 
-use super::{CheckDef, options};
+use super::{CheckDef, counted, options};
 
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {
@@ -61,9 +61,9 @@ fn ceiling(cx: &CheckContext<'_>, groups: &[Vec<SampleId>], population: usize) -
     let notes = match n_lost {
         0 => Vec::new(),
         _ => vec![format!(
-            "no model can be right on more than {:.2} % of these labels: {n_lost} samples have another label than most \
-             samples identical to them, or than one of two",
-            ceiling * 100.0
+            "a model that treats identical samples alike can be right on at most {:.2} % of these labels: it errs on {}",
+            ceiling * 100.0,
+            counted(n_lost, "sample")
         )],
     };
     (ceiling, notes)
@@ -154,7 +154,7 @@ mod tests {
         let result = Scene::parse(scene).run("conflicting-labels", "");
         assert_eq!(messages(&result), ["b a c: 2 labels for the same letters and digits: spam (2), ham (1)"]);
         assert_eq!(result.details.get("accuracy_ceiling"), Some(&tamis_core::Value::Float(0.75)));
-        assert!(result.notes[0].starts_with("no model can be right on more than 75.00 %"), "{:?}", result.notes);
+        assert!(result.notes[0].contains("at most 75.00 % of these labels: it errs on 1 sample"), "{:?}", result.notes);
         let counts = ["groups_bytes", "pairs_bytes", "groups_folded", "groups_alphanumeric"];
         assert_eq!(counts.map(|name| fact(&result, name)), [1, 1, 1, 1]);
     }

@@ -9,7 +9,7 @@ use tamis_core::{
 };
 use tamis_labels::{EvidenceOptions, RowEvidence};
 
-use super::{BadOption, CheckDef, options, outlier};
+use super::{BadOption, CheckDef, counted, options, outlier};
 use crate::labels::{self, JudgedLabels, name, rounded};
 
 pub(super) static DEF: CheckDef = CheckDef {
@@ -145,14 +145,15 @@ fn notes(judged: &JudgedLabels, n_unjudged: usize) -> Vec<String> {
     ));
     if budget.n != 0 {
         notes.push(format!(
-            "to review: the worst {} by score, of which about {} are wrong; further down fewer than one in five is",
+            "to review: the worst {} by score; expect about {} errors; further down fewer than one label in five is wrong",
             budget.n,
             whole(budget.expected_errors)
         ));
     }
     if n_unjudged != 0 {
         notes.push(format!(
-            "{n_unjudged} labeled samples were not judged: their class has no other sample that is not a copy of them"
+            "{} not judged: the class has no other sample that is no copy",
+            counted(n_unjudged, "labeled sample")
         ));
     }
     notes
@@ -281,6 +282,6 @@ mod tests {
         let result = scene("rare").run("label-error", "");
         assert_eq!(result.population, 60);
         let note = result.notes.last().unwrap();
-        assert!(note.starts_with("1 labeled samples were not judged"), "{note}");
+        assert!(note.starts_with("1 labeled sample not judged"), "{note}");
     }
 }

@@ -22,8 +22,8 @@ const BLOCK_ROWS: usize = 1024;
 const BLOCKS_PER_SUM: usize = 16;
 
 /// Rows per dimension to which the covariance is fitted at most. A covariance of `m` rows blurs distances by about
-/// `d / m`: here 1.6 %.
-pub(super) const ROWS_PER_DIMENSION: usize = 64;
+/// `d / m`: here 3 %. On 60,000 clothes of 1,280 dimensions 32 rank as well as 64, 16 by .002 worse.
+pub(super) const ROWS_PER_DIMENSION: usize = 32;
 
 /// What is added to the diagonal relative to the mean variance, so that equal vectors have a covariance to divide by.
 const RIDGE: f64 = 1e-9;
