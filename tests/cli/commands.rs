@@ -49,7 +49,7 @@ fn doctor_names_the_configuration() {
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let run = Workspace::new().tamis(&["completions", shell]).expect(0);
-        for command in ["audit", "embed", "explain", "models", "doctor"] {
+        for command in ["audit", "embed", "labels", "explain", "models", "doctor"] {
             assert!(run.stdout.contains(command), "{shell} does not complete {command}");
         }
     }

@@ -16,6 +16,7 @@ mod formats;
 #[cfg(feature = "hub")]
 mod hub;
 mod images;
+mod labels;
 mod leaks;
 mod models;
 mod pairs;

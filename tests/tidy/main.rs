@@ -12,7 +12,10 @@ use serde_json::Value;
 
 /// The crates, and which of them each may use in its library and binary.
 const EDGES: [(&str, &[&str]); 8] = [
-    ("tamis", &["tamis-checks", "tamis-core", "tamis-data", "tamis-embed", "tamis-neighbors", "tamis-report"]),
+    (
+        "tamis",
+        &["tamis-checks", "tamis-core", "tamis-data", "tamis-embed", "tamis-labels", "tamis-neighbors", "tamis-report"],
+    ),
     ("tamis-checks", &["tamis-core", "tamis-labels"]),
     ("tamis-core", &[]),
     ("tamis-data", &["tamis-core"]),

@@ -242,6 +242,23 @@ pub(crate) fn check_given(columns: &Columns, options: &ReadOptions) -> Result<()
     Ok(())
 }
 
+/// The column of labels: the one that was named, the only one, or the one with the most telling name.
+///
+/// # Errors
+/// When there is no such column, or none that could be meant.
+pub(crate) fn label_column(given: Option<&str>, names: &[String]) -> Result<String, ReadError> {
+    let found = match given {
+        Some(name) => names.iter().find(|it| *it == name),
+        None if names.len() == 1 => names.first(),
+        None => LABEL_NAMES.iter().find_map(|name| names.iter().find(|it| it.to_lowercase() == **name)),
+    };
+    found.cloned().ok_or_else(|| {
+        let name = given.unwrap_or(LABEL_NAMES[0]).to_owned();
+        let nearest = nearest(&name, names);
+        ReadError::NoSuchColumn { option: "--label", name, columns: names.to_vec(), nearest }
+    })
+}
+
 /// Chooses the columns; the sentences say what was chosen and why.
 ///
 /// The plan has no text column where none was given and none can be guessed.

@@ -12,6 +12,8 @@
 //! 5. [`store`] keeps what is computed from a content, its text first of all; `stored` lends it to whoever asks.
 //! 6. [`artifacts`], [`npy`] and [`atomic`] write what is left behind; no reader ever sees half a file.
 //!
+//! Beside that way lie arrays that the user brings: [`vectors`], [`arrays`] that are mapped (`mmap`), and [`labels`].
+//!
 //! Bad data is a finding: it makes an unreadable sample whose reason names the file, the row and what was expected.
 //! [`ReadError`] is for what stops reading: nothing to read, or options that do not fit.
 
@@ -58,6 +60,12 @@ pub mod artifacts;
 pub mod npy;
 
 pub mod vectors;
+
+mod mmap;
+
+pub mod arrays;
+
+pub mod labels;
 
 pub use error::ReadError;
 pub use formats::{FORMATS, Format};

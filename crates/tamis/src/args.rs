@@ -7,6 +7,7 @@ use tamis_core::Severity;
 use tamis_data::FORMATS;
 use tamis_data::image::Pdq;
 use tamis_embed::DeviceChoice;
+use tamis_labels::{Filter, QualityScore};
 use tamis_neighbors::Shingle;
 use tamis_report::RENDERERS;
 
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Pairs(PairsArgs),
     /// Finds samples of a test set, or of public benchmarks, that stand in the data that is trained on.
     Leaks(LeaksArgs),
+    /// Finds labels that are probably wrong, by out-of-sample probabilities or by vectors.
+    Labels(LabelsArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
     /// Lists the models that have a name, shows, downloads and verifies them.
@@ -330,6 +333,143 @@ pub(crate) struct LeaksArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+}
+
+/// Arguments of `tamis labels`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LabelsArgs {
+    /// Given labels, one for each row: a .npy array of whole numbers, truth values or strings; a column of a CSV, TSV, JSON
+    /// Lines or Parquet file; or the lines of a text file. -1, NaN or nothing where one is missing.
+    #[arg(long, value_name = "FILE", required_unless_present = "task")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Column of a table that is the label.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// Names of the classes in the order of the columns of --pred-probs. [default: the names that are given, sorted]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) classes: Vec<String>,
+    /// Probabilities of a model that has not seen the labels it is judged by: a .npy array of f32, f64 or f16 with a row for
+    /// each label and a column for each class.
+    #[arg(long, value_name = "FILE.npy", required_unless_present_any = ["vectors", "task"], conflicts_with = "vectors")]
+    pub(crate) pred_probs: Option<PathBuf>,
+    /// Vectors to judge by in the place of probabilities: a .npy array with a row for each label, or a Parquet file with a
+    /// column of lists.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vectors: Option<PathBuf>,
+    /// Which rows are copies of each other, for --vectors: equal numbers or names, in a file as that of --labels. Rows with
+    /// equal vectors are taken for copies in any case.
+    #[arg(long, value_name = "FILE", conflicts_with = "pred_probs")]
+    pub(crate) families: Option<PathBuf>,
+    /// What is an issue: a filter of cleanlab, or `recommended`, tamis's own cut. [default: `prune_by_noise_rate`, and
+    /// recommended for --vectors]
+    #[arg(long, value_name = "FILTER", conflicts_with = "vectors", value_parser = PossibleValuesParser::new(filter_names()))]
+    pub(crate) filter: Option<String>,
+    /// What issues are ordered by. [default: `self_confidence`, and tamis's own evidence for recommended]
+    #[arg(long, value_name = "SCORE", conflicts_with = "vectors", value_parser = PossibleValuesParser::new(QualityScore::ALL.map(QualityScore::name)))]
+    pub(crate) rank: Option<String>,
+    /// Compares probabilities relative to the thresholds of the classes when ranking.
+    #[arg(long, conflicts_with = "vectors")]
+    pub(crate) adjust: bool,
+    /// Share of the estimated errors that are issues. [default: 1]
+    #[arg(long, value_name = "SHARE", conflicts_with = "vectors", allow_negative_numbers = true)]
+    pub(crate) frac_noise: Option<f64>,
+    /// Rows of each label that are never issues. [default: 1]
+    #[arg(long, value_name = "N", conflicts_with = "vectors")]
+    pub(crate) min_examples_per_class: Option<u64>,
+    /// Issues of each given label, in the place of estimates, a number for each class.
+    #[arg(long, value_name = "N", conflicts_with = "vectors", value_delimiter = ',')]
+    pub(crate) num_to_remove_per_class: Vec<u64>,
+    /// Which class counts where several are confident: the most probable of all (cleanlab) or of these (paper).
+    /// [default: cleanlab]
+    #[arg(long, value_name = "RULE", conflicts_with = "vectors", value_parser = ["cleanlab", "paper"])]
+    pub(crate) collision: Option<String>,
+    /// Judges other things than one class for each row; docs/labels.md says what of.
+    #[arg(long, value_name = "TASK", conflicts_with_all = OF_CLASSES)]
+    pub(crate) task: Option<LabelsTask>,
+    /// Predicted numbers, for --task regression: a .npy array.
+    #[arg(long, value_name = "FILE.npy", requires = "task")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// Where sentences begin among the tokens, and their number at the end, for --task token: a .npy array.
+    #[arg(long, value_name = "FILE.npy", requires = "task")]
+    pub(crate) offsets: Option<PathBuf>,
+    /// How a task scores; docs/labels.md lists what each one knows.
+    #[arg(long, value_name = "SCORE", requires = "task")]
+    pub(crate) score: Option<String>,
+    /// Divides each row of the probabilities by its sum.
+    #[arg(long, conflicts_with = "vectors")]
+    pub(crate) renormalize: bool,
+    /// How it is printed: for people, or as JSON (docs/schema/labels.v1.json).
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    pub(crate) format: String,
+    /// Folder for labels.json and the large arrays as .npy files, which the JSON then names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where neighbors are looked for: auto, cpu, cuda or cuda:N. [default: auto]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "pred_probs")]
+    pub(crate) device: Option<DeviceChoice>,
+    /// Threads, at most 1024; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Configuration file; the default is tamis.toml, then pyproject.toml, in the working folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Shows no progress and no notes.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// What is judged, where it is not one class for each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LabelsTask {
+    /// Any number of classes for each row.
+    MultiLabel,
+    /// Labels of several annotators.
+    MultiAnnotator,
+    /// Classes of the tokens of sentences.
+    Token,
+    /// Rows that belong to no class, or lie far from all others.
+    OutOfDistribution,
+    /// Labels that are numbers.
+    Regression,
+    /// What each row is worth to a vote of nearest neighbors.
+    Shapley,
+}
+
+impl LabelsTask {
+    /// Name in outputs.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::MultiLabel => "multi-label",
+            Self::MultiAnnotator => "multi-annotator",
+            Self::Token => "token",
+            Self::OutOfDistribution => "out-of-distribution",
+            Self::Regression => "regression",
+            Self::Shapley => "shapley",
+        }
+    }
+}
+
+/// The options that tasks do not have.
+const OF_CLASSES: [&str; 11] = [
+    "label",
+    "classes",
+    "families",
+    "filter",
+    "rank",
+    "adjust",
+    "frac_noise",
+    "min_examples_per_class",
+    "num_to_remove_per_class",
+    "collision",
+    "renormalize",
+];
+
+/// The name of tamis's own cut.
+pub(crate) const RECOMMENDED: &str = "recommended";
+
+/// The names of all filters.
+fn filter_names() -> impl Iterator<Item = &'static str> {
+    Filter::ALL.map(Filter::name).into_iter().chain([RECOMMENDED])
 }
 
 /// Arguments of `tamis explain`.

@@ -21,6 +21,8 @@ pub(crate) mod embed;
 
 pub(crate) mod explain;
 
+pub(crate) mod labels;
+
 pub(crate) mod leaks;
 
 pub(crate) mod models;
@@ -87,7 +89,11 @@ fn read_options(args: &ReadArgs, file: &FileConfig) -> ReadOptions {
 
 /// Sets up the thread pool of the whole run.
 fn set_threads(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<()> {
-    let asked = args.threads.or(file.threads);
+    set_n_threads(args.threads.or(file.threads))
+}
+
+/// Sets up a thread pool of so many threads, or of one per core.
+fn set_n_threads(asked: Option<usize>) -> anyhow::Result<()> {
     if let Some(n) = asked.filter(|n| !(1..=MAX_THREADS).contains(n)) {
         return Err(Usage(format!("threads is {n}, expected a number from 1 to {MAX_THREADS}")).into());
     }
@@ -98,12 +104,16 @@ fn set_threads(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<()> {
 
 /// The device that was asked for, by flag or file.
 fn device(args: &ReadArgs, file: &FileConfig) -> anyhow::Result<Device> {
-    let asked = match (args.device, &file.device) {
-        (Some(choice), _) => choice,
-        (None, Some(text)) => text.parse().map_err(|error| Usage(format!("device: {error}")))?,
-        (None, None) => DeviceChoice::Auto,
-    };
-    open_device(asked)
+    open_device(device_choice(args.device, file)?)
+}
+
+/// Where to compute: flag over file.
+fn device_choice(flag: Option<DeviceChoice>, file: &FileConfig) -> Result<DeviceChoice, Usage> {
+    match (flag, &file.device) {
+        (Some(choice), _) => Ok(choice),
+        (None, Some(text)) => text.parse().map_err(|error| Usage(format!("device: {error}"))),
+        (None, None) => Ok(DeviceChoice::Auto),
+    }
 }
 
 /// Opens a device, and says where it falls back to the CPU.

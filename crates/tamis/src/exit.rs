@@ -14,6 +14,8 @@ use tamis_embed::HubError;
 use tamis_embed::distill::DistillError;
 use tamis_report::RenderError;
 
+use crate::commands::labels;
+
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
@@ -71,6 +73,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(cause.downcast_ref(), Some(AuditError::Model(UnfitModel::Modality { .. })))
         || matches!(cause.downcast_ref(), Some(AuditError::NoSuchColumn { .. } | AuditError::Probabilities(_)))
         || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
+        || cause.downcast_ref().is_some_and(labels::is_usage)
         || matches!(cause.downcast_ref(), Some(DistillError::Dim { .. } | DistillError::Exists { .. }))
         || read_error(cause).is_some_and(ReadError::is_usage)
 }
@@ -117,6 +120,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<HubError>() {
         return models::hint(error);
+    }
+    if let Some(error) = cause.downcast_ref::<tamis_labels::Error>() {
+        return labels::hint(error);
     }
     match cause.downcast_ref()? {
         AuditError::Out { .. } => Some("name another folder with --out DIR".to_owned()),

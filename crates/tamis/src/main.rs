@@ -26,6 +26,7 @@ fn main() -> std::process::ExitCode {
         Command::Embed(args) => commands::embed::run(&args),
         Command::Pairs(args) => commands::pairs::run(&args),
         Command::Leaks(args) => commands::leaks::run(args),
+        Command::Labels(args) => commands::labels::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Doctor => commands::doctor::run(),

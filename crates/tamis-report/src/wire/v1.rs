@@ -1,4 +1,4 @@
-//! Version 1 of `findings.jsonl` and `audit.json`.
+//! Version 1 of `findings.jsonl`, `audit.json`, and what `tamis labels` prints.
 //!
 //! Keys are written in the order of the fields below, and the types read back what they write. A number that is not
 //! finite has no place in JSON; it is an error of the check that gave it, never a silent `null`.
@@ -6,6 +6,8 @@
 mod audit;
 
 mod finding;
+
+mod labels;
 
 use std::io;
 
@@ -17,6 +19,10 @@ pub use audit::{
     ModelRecord, PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
 };
 pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, findings};
+pub use labels::{
+    Array, ClassNoiseRecord, ConfidentCounts, ConfusionRecord, EvidenceRecord, LABELS_SCHEMA, LabelCounts, Labels,
+    RateRecord, ReviewRecord,
+};
 
 use crate::RenderError;
 
@@ -147,6 +153,7 @@ mod tests {
     fn schemas_in_the_tree_are_up_to_date() {
         compare_schema::<Audit>("audit.v1.json");
         compare_schema::<Finding>("finding.v1.json");
+        compare_schema::<Labels>("labels.v1.json");
     }
 
     fn compare_schema<T: JsonSchema>(name: &str) {
