@@ -147,8 +147,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     let keep = options.keep.clone().unwrap_or_default();
     check_columns(&keep, &ingested.dataset)?;
     let n = ingested.dataset.len();
-    let pred_probs =
-        options.pred_probs.as_deref().map(|path| probabilities::read(path, &ingested.dataset)).transpose()?;
+    let pred_probs = probabilities::read(options.pred_probs.as_deref(), &ingested.dataset)?;
     watch.add_ingested(&ingested, model.is_some());
     let identity = watch.time("group", || (n, ingested.fingerprints.all_groups(&ingested.dataset)));
     let widest = identity.last().expect("because every modality has a level");

@@ -44,11 +44,12 @@ pub enum BadProbabilities {
 /// Labels that an error names.
 const MAX_NAMED: usize = 10;
 
-/// Reads a `.npy` or Parquet file of shape (samples, labels).
+/// Reads a `.npy` or Parquet file of shape (samples, labels), if one was named.
 ///
 /// Columns are the dataset's labels in ascending order: by number where all are whole numbers, else by name. That is the
 /// order of `numpy.unique` and of scikit-learn's `classes_`.
-pub(crate) fn read(path: &Path, dataset: &Dataset) -> Result<Probabilities, BadProbabilities> {
+pub(crate) fn read(path: Option<&Path>, dataset: &Dataset) -> Result<Option<Probabilities>, BadProbabilities> {
+    let Some(path) = path else { return Ok(None) };
     let named = || path.to_owned();
     let matrix = tamis_data::vectors::read(path).map_err(|source| BadProbabilities::Read { path: named(), source })?;
     if matrix.n != dataset.len() {
@@ -65,7 +66,7 @@ pub(crate) fn read(path: &Path, dataset: &Dataset) -> Result<Probabilities, BadP
         return Err(BadProbabilities::Columns { path: named(), got, expected, order });
     }
     let values = Array2::from_shape_vec((matrix.n, matrix.dim), matrix.values).expect("because a matrix is whole");
-    Ok(Probabilities { values, columns })
+    Ok(Some(Probabilities { values, columns }))
 }
 
 fn columns(names: &[String]) -> Vec<LabelId> {

@@ -67,7 +67,7 @@ impl Check for LabelError {
             }
         };
         let mut values = vec![f32::NAN; cx.dataset.len()];
-        let mut n_unjudged = 0_usize;
+        let (mut n_unjudged, mut n_unexplained) = (0_usize, 0_usize);
         let outliers = outlier::outliers(cx)?;
         for (id, given, evidence) in judged.labeled() {
             let Some(suspicion) = evidence.suspicion() else {
@@ -80,6 +80,8 @@ impl Check for LabelError {
                 && evidence.is_wrong_with(self.min_error_probability)
             {
                 let labels = Labels { given, suggested: judged.label(suggested) };
+                let is_probable = evidence.correct_probability.is_some_and(|it| it < 0.5);
+                n_unexplained += usize::from(!is_probable);
                 result.findings.push(finding(cx, id, &labels, evidence, &outliers)?);
             }
         }
@@ -88,7 +90,7 @@ impl Check for LabelError {
         result.threshold = Some(self.min_error_probability);
         result.threshold_source =
             "probability that the given label is wrong, by the noise estimated from all labels".to_owned();
-        result.notes = notes(&judged, n_unjudged);
+        result.notes = notes(&judged, n_unexplained, n_unjudged);
         result.facts = facts(&judged);
         result.details = Evidence::new()
             .with("wrong_labels", rounded(judged.noise.rate.estimate))
@@ -133,7 +135,7 @@ fn facts(judged: &JudgedLabels) -> Vec<(std::borrow::Cow<'static, str>, usize)> 
     ]
 }
 
-fn notes(judged: &JudgedLabels, n_unjudged: usize) -> Vec<String> {
+fn notes(judged: &JudgedLabels, n_unexplained: usize, n_unjudged: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let (noise, budget) = (&judged.noise, judged.noise.budget);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
@@ -148,6 +150,12 @@ fn notes(judged: &JudgedLabels, n_unjudged: usize) -> Vec<String> {
             "to review: the worst {} by score; expect about {} errors; further down fewer than one label in five is wrong",
             budget.n,
             whole(budget.expected_errors)
+        ));
+    }
+    if n_unexplained != 0 {
+        notes.push(format!(
+            "{} for which hardly anything speaks, but so few that doubt explains them as well as noise: not counted above",
+            counted(n_unexplained, "finding")
         ));
     }
     if n_unjudged != 0 {

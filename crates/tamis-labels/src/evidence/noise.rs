@@ -43,7 +43,7 @@ pub struct NoiseEstimate {
     pub budget: ReviewBudget,
 }
 
-/// How far to read the list of suspects, worst first.
+/// How far to read the list of suspects, worst first: all samples with a chance of an error of at least one in five.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReviewBudget {
     /// Samples to review.
@@ -151,8 +151,8 @@ impl Sum {
 
 impl ReviewBudget {
     fn new(rows: &[RowEvidence]) -> Self {
-        let chance = |row: &RowEvidence| row.correct_probability.map(|correct| 1.0 - f64::from(correct));
-        let worth: Vec<f64> = rows.iter().filter(|row| row.is_wrong_with(WORTH_A_LOOK)).filter_map(chance).collect();
+        let chances = rows.iter().filter_map(|row| row.correct_probability).map(|correct| 1.0 - f64::from(correct));
+        let worth: Vec<f64> = chances.filter(|&chance| WORTH_A_LOOK <= chance).collect();
         Self { n: worth.len(), expected_errors: worth.iter().sum() }
     }
 }
