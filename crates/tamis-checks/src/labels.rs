@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, Axis};
 use tamis_core::{CheckContext, CheckError, Evidence, LabelId, Need, PairNeed, PairSearch, Probabilities, SampleId};
 use tamis_labels::{
-    Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, RowEvidence, RowSums,
-    label_evidence, probability_evidence,
+    ConfidentLearning, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, LearningOptions,
+    NoiseEstimate, RowEvidence, RowSums, label_evidence, probability_evidence,
 };
 
 /// Neighbors that are looked up: as many as vote, and some in case copies are among the nearest.
@@ -45,6 +45,8 @@ pub(crate) struct JudgedLabels {
     pub(crate) overlaps: Vec<DoubtfulPair>,
     /// How many labels are wrong; identical samples count once.
     pub(crate) noise: NoiseEstimate,
+    /// Whether the user's probabilities look as if their model had seen the labels.
+    pub(crate) looks_in_sample: bool,
 }
 
 /// Identical samples with the same label.
@@ -92,8 +94,13 @@ impl JudgedLabels {
             bytes_of(&units.iter().map(|unit| unit.leader.0).collect::<Vec<_>>()),
             bytes_of(&families),
         ];
+        let mut looks_in_sample = false;
         let kept = match cx.probabilities() {
-            Some(given) => to_bytes(&from_probabilities(given, &classes, &units)?),
+            Some(given) => {
+                let (evidence, in_sample) = from_probabilities(given, &classes, &units)?;
+                looks_in_sample = in_sample;
+                to_bytes(&evidence)
+            }
             None => cx.kept("label-evidence", &inputs.each_ref().map(Vec::as_slice), || {
                 let features = embeddings.rows().select(Axis(0), &rows);
                 let samples = LabeledVectors {
@@ -109,7 +116,7 @@ impl JudgedLabels {
         };
         let (evidence, confusions, overlaps) = parse(&kept, units.len()).ok_or("kept evidence on labels is damaged")?;
         let noise = NoiseEstimate::of(&labels, &families, &evidence)?;
-        Ok(Ok(Self { units, classes, evidence, confusions, overlaps, noise }))
+        Ok(Ok(Self { units, classes, evidence, confusions, overlaps, noise, looks_in_sample }))
     }
 
     /// Every labeled sample with what is known of its label, in no particular order.
@@ -145,12 +152,12 @@ impl JudgedLabels {
     }
 }
 
-/// Evidence from probabilities that the user brought; units without label have none.
+/// Evidence from probabilities that the user brought, and whether they look in-sample; units without label have none.
 fn from_probabilities(
     given: &Probabilities,
     classes: &[LabelId],
     units: &[Unit],
-) -> Result<LabelEvidence, tamis_labels::Error> {
+) -> Result<(LabelEvidence, bool), tamis_labels::Error> {
     let column = |label: &LabelId| given.columns.iter().position(|it| it == label);
     let columns: Vec<usize> = classes.iter().filter_map(column).collect();
     let labeled: Vec<&Unit> = units.iter().filter(|unit| unit.class != NONE).collect();
@@ -158,13 +165,15 @@ fn from_probabilities(
     let labels: Vec<u32> = labeled.iter().map(|unit| unit.class).collect();
     let values = given.values.select(Axis(0), &rows).select(Axis(1), &columns);
     // Without the columns of labels that no readable sample has, rows need not sum to 1 any more.
+    let options = LearningOptions { row_sums: RowSums::Renormalize, ..LearningOptions::default() };
+    let looks_in_sample = ConfidentLearning::new(&labels, values.view(), &options)?.looks_in_sample();
     let mut evidence = probability_evidence(&labels, values.view(), RowSums::Renormalize)?;
     let unknown =
         RowEvidence { given_probability: None, correct_probability: None, suggested: None, suggested_probability: 0.0 };
     let mut judged = evidence.rows.into_iter();
     let of = |unit: &Unit| if unit.class == NONE { unknown } else { judged.next().unwrap_or(unknown) };
     evidence.rows = units.iter().map(of).collect();
-    Ok(evidence)
+    Ok((evidence, looks_in_sample))
 }
 
 /// A share to four decimals: no estimate is better than that.

@@ -13,6 +13,18 @@ use crate::{
     overlapping_classes, rank_classes_by_label_quality,
 };
 
+/// Share of labels that the arg-max agrees with from which on probabilities look as if the model had seen the labels.
+///
+/// Of ten test sets, the best labeled one has .15 % wrong labels (Northcutt, Athalye and Mueller, "Pervasive Label Errors in
+/// Test Sets Destabilize Machine Learning Benchmarks", 2021), and a model has errors of its own: on MNIST, out of sample, it
+/// disagrees with .87 %. Tried on scikit-learn's digits and breast cancer with 0, 1 and 10 % flips and five models: of 30
+/// sets of 5-fold probabilities none agrees with more than .982; of 30 that had seen the labels 11 reach .998. The other 19,
+/// of models that do not fit all labels, cannot be told apart by agreement.
+const IN_SAMPLE_AGREEMENT: f64 = 0.998;
+
+/// Fewest rows of which that means something: two disagreements of a thousand.
+const IN_SAMPLE_ROWS: usize = 500;
+
 /// What to do with items whose probabilities do not sum to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -133,6 +145,13 @@ impl<'a, P: Probability> ConfidentLearning<'a, P> {
     pub fn accuracy(&self) -> f64 {
         let pairs = self.labels.iter().zip(&self.scan.arg_max);
         pairs.filter(|(label, arg_max)| label == arg_max).count() as f64 / self.n_samples() as f64
+    }
+
+    /// Whether the model seems to have seen the labels: of at least 500 the arg-max agrees with at least .998.
+    ///
+    /// In-sample probabilities hide wrong labels. Models that do not fit all labels cannot be told apart by agreement.
+    pub fn looks_in_sample(&self) -> bool {
+        IN_SAMPLE_ROWS <= self.n_samples() && IN_SAMPLE_AGREEMENT <= self.accuracy()
     }
 
     /// Counts of given against confidently guessed labels, not calibrated.

@@ -152,6 +152,13 @@ fn notes(judged: &JudgedLabels, n_unexplained: usize, n_unjudged: usize) -> Vec<
             whole(budget.expected_errors)
         ));
     }
+    if judged.looks_in_sample {
+        notes.push(
+            "the probabilities agree with nearly all labels, as those of a model that has seen them do: it hides the wrong \
+             ones; expected are probabilities of a model fitted without the sample"
+                .to_owned(),
+        );
+    }
     if n_unexplained != 0 {
         notes.push(format!(
             "{} for which hardly anything speaks, but so few that doubt explains them as well as noise: not counted above",

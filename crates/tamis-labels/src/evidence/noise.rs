@@ -153,6 +153,6 @@ impl ReviewBudget {
     fn new(rows: &[RowEvidence]) -> Self {
         let chances = rows.iter().filter_map(|row| row.correct_probability).map(|correct| 1.0 - f64::from(correct));
         let worth: Vec<f64> = chances.filter(|&chance| WORTH_A_LOOK <= chance).collect();
-        Self { n: worth.len(), expected_errors: worth.iter().sum() }
+        Self { n: worth.len(), expected_errors: worth.iter().fold(0.0, |sum, chance| sum + chance) }
     }
 }

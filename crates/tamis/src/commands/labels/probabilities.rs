@@ -22,18 +22,6 @@ const MAX_OVERLAPS: usize = 10;
 /// Name of the order that tamis's own evidence gives.
 pub(super) const BY_EVIDENCE: &str = "evidence";
 
-/// Share of labels that the arg-max agrees with from which on probabilities look as if the model had seen the labels.
-///
-/// Of ten test sets, the best labeled one has .15 % wrong labels (Northcutt, Athalye and Mueller, "Pervasive Label Errors in
-/// Test Sets Destabilize Machine Learning Benchmarks", 2021), and a model has errors of its own: on MNIST, out of sample, it
-/// disagrees with .87 %. Tried on scikit-learn's digits and breast cancer with 0, 1 and 10 % flips and five models: of 30
-/// sets of 5-fold probabilities none agrees with more than .982; of 30 that had seen the labels 11 reach .998. The other 19,
-/// of models that do not fit all labels, cannot be told apart by agreement.
-const IN_SAMPLE_AGREEMENT: f64 = 0.998;
-
-/// Fewest rows of which that means something: two disagreements of a thousand.
-const IN_SAMPLE_ROWS: usize = 500;
-
 /// Reads the probabilities where they lie and judges the labels by them.
 pub(super) fn judge(args: &LabelsArgs, path: &Path, given: Given) -> anyhow::Result<Judged> {
     check(args)?;
@@ -270,8 +258,7 @@ fn in_sample<P: Probability>(learning: &ConfidentLearning<'_, P>) -> Option<Stri
     let n = learning.n_samples();
     let confidence = learning.self_confidence().iter().sum::<f64>() / n as f64;
     let agreement = learning.accuracy();
-    let is_suspicious = IN_SAMPLE_ROWS <= n && IN_SAMPLE_AGREEMENT <= agreement;
-    is_suspicious.then(|| {
+    learning.looks_in_sample().then(|| {
         format!(
             "warning: the most probable class is the given label for {:.2} % of the rows, and its mean probability is \
              {confidence:.4}: a model that has seen these labels looks so, and hides the wrong ones. Probabilities must \

@@ -139,6 +139,9 @@ fn next(text: &mut String, judged: &Judged, folder: Option<&Path>) {
     text.push('\n');
     match &judged.evidence {
         _ if judged.issues.is_empty() => text.push_str("next: nothing to review\n"),
+        Some(evidence) if evidence.noise.budget.n == 0 => text.push_str(
+            "next: review the issues: they are so few that doubt explains them as well as noise, which is not counted\n",
+        ),
         Some(evidence) => {
             let budget = evidence.noise.budget;
             text.push_str(&format!(
