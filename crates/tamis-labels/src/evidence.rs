@@ -167,6 +167,29 @@ pub struct LabelEvidence {
 ///
 /// # Errors
 /// When the arrays do not fit each other, hold illegal values, or fewer than two classes have labeled samples.
+///
+/// ```
+/// use ndarray::array;
+/// use tamis_labels::{EvidenceOptions, LabeledVectors, label_evidence};
+///
+/// // Two classes, and a sample of the first with the label of the second.
+/// let features = array![[1.0_f32, 0.1], [0.9, 0.0], [1.1, 0.2], [0.1, 1.0], [0.0, 1.1], [0.2, 0.9], [1.0, 0.0]];
+/// let neighbors = array![[6_u32, 1], [6, 0], [0, 6], [5, 4], [3, 5], [3, 4], [0, 1]];
+/// let similarities = neighbors.mapv(|_| 0.9);
+/// let samples = LabeledVectors {
+///     features: features.view(),
+///     labels: &[Some(0), Some(0), Some(0), Some(1), Some(1), Some(1), Some(1)],
+///     n_classes: 2,
+///     families: &[0, 1, 2, 3, 4, 5, 6],
+///     neighbors: neighbors.view(),
+///     similarities: similarities.view(),
+/// };
+/// let evidence = label_evidence(&samples, &EvidenceOptions::default())?;
+/// let by_suspicion = |&row: &usize| evidence.rows[row].suspicion().map(f64::to_bits);
+/// assert_eq!((0..7).max_by_key(by_suspicion), Some(6));
+/// assert_eq!(evidence.rows[6].suggested, Some(0));
+/// # Ok::<(), tamis_labels::Error>(())
+/// ```
 pub fn label_evidence(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -> Result<LabelEvidence, Error> {
     check(samples, options)?;
     let n = samples.labels.len();
