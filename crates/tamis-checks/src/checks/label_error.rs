@@ -90,7 +90,7 @@ impl Check for LabelError {
         result.threshold = Some(self.min_error_probability);
         result.threshold_source =
             "probability that the given label is wrong, by the noise estimated from all labels".to_owned();
-        result.notes = notes(&judged, n_unexplained, n_unjudged);
+        result.notes = notes(cx, &judged, n_unexplained, n_unjudged);
         result.facts = facts(&judged);
         result.details = Evidence::new()
             .with("wrong_labels", rounded(judged.noise.rate.estimate))
@@ -135,16 +135,16 @@ fn facts(judged: &JudgedLabels) -> Vec<(std::borrow::Cow<'static, str>, usize)> 
     ]
 }
 
-fn notes(judged: &JudgedLabels, n_unexplained: usize, n_unjudged: usize) -> Vec<String> {
+fn notes(cx: &CheckContext<'_>, judged: &JudgedLabels, n_unexplained: usize, n_unjudged: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let (noise, budget) = (&judged.noise, judged.noise.budget);
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let (rate, low, high) = (percent(noise.rate.estimate), percent(noise.rate.low), percent(noise.rate.high));
     notes.push(format!(
         "about {rate} of {} distinct labels are wrong (90 % interval {low} to {high}), not counting those that fit a \
          doubtful sample as well as another would",
         noise.n
     ));
+    notes.extend(worst_classes(cx, judged));
     if budget.n != 0 {
         notes.push(format!(
             "to review: the worst {} by score; expect about {} errors; further down fewer than one label in five is wrong",
@@ -172,6 +172,28 @@ fn notes(judged: &JudgedLabels, n_unexplained: usize, n_unjudged: usize) -> Vec<
         ));
     }
     notes
+}
+
+/// Classes that a note names, and the share of wrong labels from which one is worth naming.
+const MAX_NAMED: usize = 5;
+const NAMED_FROM: f64 = 0.005;
+
+/// The classes with the largest shares of wrong labels; the record has all of them.
+fn worst_classes(cx: &CheckContext<'_>, judged: &JudgedLabels) -> Option<String> {
+    let mut classes = judged.noise.by_class.clone();
+    classes.retain(|noise| NAMED_FROM <= noise.rate.estimate);
+    classes.sort_by(|a, b| b.rate.estimate.total_cmp(&a.rate.estimate));
+    let named = |noise: &tamis_labels::ClassNoise| {
+        let rate = noise.rate;
+        let label = name(cx, judged.label(noise.class));
+        format!("{label} {} ({} to {})", percent(rate.estimate), percent(rate.low), percent(rate.high))
+    };
+    let named: Vec<String> = classes.iter().take(MAX_NAMED).map(named).collect();
+    (!named.is_empty()).then(|| format!("most of them by label: {}", named.join(", ")))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
 }
 
 fn finding(
