@@ -154,6 +154,10 @@ pub struct LabelEvidence {
     pub confusions: Vec<Confusion>,
     /// Pairs of classes that at least a tenth of a sample could both have, largest first; ties by class.
     pub overlaps: Vec<DoubtfulPair>,
+    /// Whether the judges name the given label more often than whoever always names the most frequent one, by more than
+    /// chance. Where they do not, vectors and labels have nothing to do with each other, or samples are too few, and
+    /// neither suspicions nor the estimate mean anything.
+    pub is_informative: bool,
     /// How many labels are wrong.
     pub noise: NoiseEstimate,
     /// Weight of the Gaussian's log density and of the neighbors' log votes.
@@ -276,6 +280,12 @@ fn check(samples: &LabeledVectors<'_>, options: &EvidenceOptions) -> Result<(), 
         });
     }
     check_classes(samples.labels, samples.n_classes)?;
+    for (row, similarities) in samples.similarities.rows().into_iter().enumerate() {
+        if let Some(column) = similarities.iter().position(|similarity| similarity.is_nan()) {
+            let expected = "a number";
+            return Err(Error::ValueOutOfRange { what: "similarities", row, column, expected, got: f64::NAN });
+        }
+    }
     if !(0.0 < options.shrinkage && options.shrinkage <= 1.0) {
         return Err(Error::InvalidOption {
             option: "shrinkage",
@@ -303,19 +313,20 @@ fn check_classes(labels: &[Option<u32>], n_classes: usize) -> Result<(), Error> 
     Ok(())
 }
 
-/// The rows to which the covariance is fitted: whole families from the beginning of the draw.
+/// The rows to which the covariance is fitted: whole families with labels from the beginning of the draw.
 fn spread(samples: &LabeledVectors<'_>, grouping: &Grouping, draw: &[u32]) -> Vec<bool> {
-    let (n, d) = samples.features.dim();
-    let n_rows = gaussian::ROWS_PER_DIMENSION * d;
-    if n <= n_rows {
-        return vec![true; n];
+    let n_rows = gaussian::ROWS_PER_DIMENSION * samples.features.ncols();
+    let n_labeled = samples.labels.iter().flatten().count();
+    if n_labeled <= n_rows {
+        return vec![true; samples.labels.len()];
     }
-    let mut is_spread = vec![false; n];
+    let mut is_spread = vec![false; samples.labels.len()];
     let mut taken = 0;
     for &family in draw {
-        let members = grouping.family(family as usize);
-        members.iter().for_each(|&row| is_spread[row as usize] = true);
-        taken += members.len();
+        for &row in grouping.family(family as usize) {
+            is_spread[row as usize] = true;
+            taken += usize::from(samples.labels[row as usize].is_some());
+        }
         if n_rows <= taken {
             break;
         }
@@ -461,6 +472,43 @@ mod tests {
     }
 
     #[test]
+    fn few_labels_among_many_samples_are_learned_from() {
+        let mut scene = Scene::new(400);
+        scene.find_neighbors();
+        for label in &mut scene.labels[12..] {
+            *label = None;
+        }
+        let evidence = scene.evidence();
+        let n_right = (12..800).filter(|&row| evidence.rows[row].suggested == Some(row as u32 % 2)).count();
+        assert!(750 < n_right, "{n_right} of 788 suggestions are right");
+    }
+
+    #[test]
+    fn vectors_without_spread_within_classes_are_judged() {
+        let mut scene = Scene::new(30);
+        for row in 0..60 {
+            let side = if row % 2 == 0 { 1.0 } else { -1.0 };
+            scene.features.row_mut(row).assign(&ndarray::array![side, 0.0, 0.0, 0.0]);
+        }
+        scene.labels[4] = Some(1);
+        scene.find_neighbors();
+        let evidence = scene.evidence();
+        let suspected: Vec<usize> = (0..60).filter(|&row| evidence.rows[row].is_suspected()).collect();
+        assert_eq!(suspected, [4]);
+    }
+
+    #[test]
+    fn vectors_that_say_nothing_of_the_labels_are_told() {
+        let mut scene = Scene::new(60);
+        scene.features.column_mut(0).fill(0.0);
+        scene.find_neighbors();
+        assert!(!scene.evidence().is_informative);
+        let mut told = Scene::new(60);
+        told.find_neighbors();
+        assert!(told.evidence().is_informative);
+    }
+
+    #[test]
     fn one_family_judges_nothing() {
         let mut scene = Scene::new(3);
         scene.families = vec![0; 6];
@@ -468,6 +516,7 @@ mod tests {
         let evidence = scene.evidence();
         assert!(evidence.rows.iter().all(|row| row.suspicion().is_none() && row.suggested.is_none()));
         assert_eq!(evidence.noise.n, 0);
+        assert!(evidence.confusions.is_empty() && evidence.overlaps.is_empty(), "{:?}", evidence.confusions);
     }
 
     #[test]

@@ -266,9 +266,23 @@ impl<'a> Rounds<'a> {
             let prior = PRIOR_SAMPLES * (own + noise * self.shares[given as usize]);
             *value = (count + prior) / (totals[class as usize] + PRIOR_SAMPLES);
         }
+        self.cap();
         let mean_total = self.n_samples / self.shares.len() as f64;
         for (rest, share) in self.rest.iter_mut().zip(self.shares) {
             *rest = PRIOR_SAMPLES * noise * share / (mean_total + PRIOR_SAMPLES);
+        }
+    }
+
+    /// No class is given another label more often than its own: else classes could change their names.
+    fn cap(&mut self) {
+        let mut own = vec![0.0_f64; self.shares.len()];
+        for (&(class, given), &value) in self.slots.pairs.iter().zip(&self.values) {
+            if class == given {
+                own[class as usize] = value;
+            }
+        }
+        for (&(class, _), value) in self.slots.pairs.iter().zip(&mut self.values) {
+            *value = value.min(own[class as usize]);
         }
     }
 

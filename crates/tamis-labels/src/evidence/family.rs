@@ -1,5 +1,6 @@
 //! What leaving a family out changes in the scores of its members.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, azip, s};
@@ -208,20 +209,20 @@ struct Removal<'a> {
     terms: &'a [Term],
     /// Terms that the covariance loses: those with a factor, at most [`MAX_TERMS`].
     n_terms: usize,
-    /// `u_i · u_j` over all pairs of terms.
+    /// `u_i · u_j` of the first `n_terms` with all.
     inner: Array2<f64>,
+    /// `u_i · u_i` of all.
+    norms: Vec<f64>,
     /// `(diag(1 / factor) - inner)^-1` over the first `n_terms`.
     kernel: Array2<f64>,
+    /// Place of the term of a class.
+    place_of: BTreeMap<usize, usize>,
 }
 
 impl<'a> Removal<'a> {
     fn new(terms: &'a [Term], block: &Products<'_>) -> Self {
-        let of = |i: &Term, j: &Term| {
-            block.dot(i.mean, j.mean) - block.dot(i.mean, j.class_mean) - block.dot(i.class_mean, j.mean)
-                + block.dot(i.class_mean, j.class_mean)
-        };
-        let inner = Array2::from_shape_fn((terms.len(), terms.len()), |(i, j)| of(&terms[i], &terms[j]));
         let n_terms = terms.iter().take(MAX_TERMS).take_while(|term| 0.0 < term.factor).count();
+        let inner = Array2::from_shape_fn((n_terms, terms.len()), |(i, j)| inner_product(block, &terms[i], &terms[j]));
         let small = Array2::from_shape_fn((n_terms, n_terms), |(i, j)| {
             if i != j {
                 return -inner[[i, j]];
@@ -230,7 +231,9 @@ impl<'a> Removal<'a> {
             (whole - inner[[i, i]]).max(MIN_REST * whole)
         });
         let kernel = invert_small(small).unwrap_or_else(|| Array2::zeros((n_terms, n_terms)));
-        Self { terms, n_terms, inner, kernel }
+        let norms = terms.iter().map(|term| inner_product(block, term, term)).collect();
+        let place_of = terms.iter().enumerate().map(|(place, term)| (term.class, place)).collect();
+        Self { terms, n_terms, inner, norms, kernel, place_of }
     }
 
     /// Corrects the scores of the member at `place`.
@@ -258,7 +261,7 @@ impl<'a> Removal<'a> {
     fn correct_single(&self, term: &Term, along: f64, block: &Products<'_>, scores: &mut [f32]) {
         let Some(step) = term.step else { return };
         let gain = if self.n_terms == 0 { 0.0 } else { self.kernel[[0, 0]] };
-        let norm = self.inner[[0, 0]];
+        let norm = self.norms[0];
         let (mean, class_mean) = (block.products.row(term.mean), block.products.row(term.class_mean));
         let half_gain = (gain / 2.0) as f32;
         let along_f32 = along as f32;
@@ -276,18 +279,22 @@ impl<'a> Removal<'a> {
 
     fn correct_general(&self, along: &[f64], block: &Products<'_>, scores: &mut [f32]) {
         let n = self.n_terms;
-        let mut toward = vec![0.0_f64; self.terms.len()];
+        // Classes of terms beyond those that the covariance loses have only their own mean moved.
+        let mut toward = vec![0.0_f64; n];
         for (class, score) in scores.iter_mut().enumerate() {
-            for ((toward, term), along) in toward.iter_mut().zip(self.terms).zip(along) {
-                let moved = block.products[[term.mean, class]] - block.products[[term.class_mean, class]];
-                *toward = along - f64::from(moved);
+            let along_of = |place: usize| {
+                let term = &self.terms[place];
+                along[place] - f64::from(block.products[[term.mean, class]] - block.products[[term.class_mean, class]])
+            };
+            for (place, toward) in toward.iter_mut().enumerate() {
+                *toward = along_of(place);
             }
             let mut change = 0.0;
-            if let Some(own) = self.terms.iter().position(|term| term.class == class) {
+            if let Some(&own) = self.place_of.get(&class) {
                 let step = self.terms[own].step.unwrap_or(0.0);
-                change += 2.0 * step * toward[own] + step * step * self.inner[[own, own]];
-                for (j, toward) in toward.iter_mut().enumerate() {
-                    *toward += step * self.inner[[j, own]];
+                change += 2.0 * step * along_of(own) + step * step * self.norms[own];
+                for (place, toward) in toward.iter_mut().enumerate() {
+                    *toward += step * self.inner[[place, own]];
                 }
             }
             for i in 0..n {
@@ -298,4 +305,10 @@ impl<'a> Removal<'a> {
             *score -= (change / 2.0) as f32;
         }
     }
+}
+
+/// `u_i · u_j` of two terms.
+fn inner_product(block: &Products<'_>, i: &Term, j: &Term) -> f64 {
+    block.dot(i.mean, j.mean) - block.dot(i.mean, j.class_mean) - block.dot(i.class_mean, j.mean)
+        + block.dot(i.class_mean, j.class_mean)
 }

@@ -159,16 +159,54 @@ pub(super) fn candidates(judges: &impl Judges, grouping: &Grouping, weights: Wei
 }
 
 /// All families in an order that their first rows' numbers decide, not their place: samples are taken from its beginning.
-pub(super) fn draw<T: Copy + Into<f64>>(rows: ArrayView2<'_, T>, grouping: &Grouping) -> Vec<u32> {
-    let hash = |family: usize| vector_hash(rows.row(grouping.family(family)[0] as usize));
-    let mut families: Vec<(u64, u32)> =
-        (0..).zip(0..grouping.n_families()).map(|(id, family)| (hash(family), id)).collect();
+///
+/// Equal rows are spread over the order, so that many of them do not make a sample of one value.
+pub(super) fn draw<T: Copy + Into<f64> + Sync>(rows: ArrayView2<'_, T>, grouping: &Grouping) -> Vec<u32> {
+    let hash = |family: usize| row_hash(rows.row(grouping.family(family)[0] as usize));
+    let hashes: Vec<u64> = (0..grouping.n_families()).into_par_iter().map(hash).collect();
+    let mut families: Vec<(u64, u32)> = hashes.into_iter().zip(0..).collect();
+    families.sort_unstable();
+    for equal in families.chunk_by_mut(|a, b| a.0 == b.0) {
+        for (occurrence, (hash, _)) in (0..).zip(equal) {
+            *hash = mixed(*hash, occurrence);
+        }
+    }
     families.sort_unstable();
     families.into_iter().map(|(_, family)| family).collect()
 }
 
-/// FNV-1a over the first numbers of a row: enough to draw a sample that does not depend on the order.
-fn vector_hash<T: Copy + Into<f64>>(vector: ArrayView1<'_, T>) -> u64 {
-    let bytes = vector.iter().take(16).flat_map(|&value| Into::<f64>::into(value).to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// A hash of all numbers of a row.
+fn row_hash<T: Copy + Into<f64>>(row: ArrayView1<'_, T>) -> u64 {
+    row.iter().fold(0, |hash, &value| mixed(hash, Into::<f64>::into(value).to_bits()))
+}
+
+/// One round of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) over both.
+fn mixed(hash: u64, value: u64) -> u64 {
+    let mixed = (hash ^ value).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_takes_from_everywhere_whatever_the_rows_begin_with() {
+        // Sorted, and the first twenty numbers of all rows are zero.
+        let rows =
+            Array2::from_shape_fn((1000, 24), |(row, column)| if column < 20 { 0.0 } else { (row * column) as f32 });
+        let families: Vec<u32> = (0..1000).collect();
+        let first: Vec<u32> = draw(rows.view(), &Grouping::new(&families)).into_iter().take(200).collect();
+        let n_late = first.iter().filter(|&&row| 500 <= row).count();
+        assert!((60..140).contains(&n_late), "{n_late} of 200 are of the second half");
+    }
+
+    #[test]
+    fn equal_rows_do_not_fill_a_draw() {
+        let rows = Array2::from_shape_fn((1000, 2), |(row, _)| if row < 500 { 0.5_f32 } else { 0.25 });
+        let families: Vec<u32> = (0..1000).collect();
+        let first: Vec<u32> = draw(rows.view(), &Grouping::new(&families)).into_iter().take(200).collect();
+        let n_late = first.iter().filter(|&&row| 500 <= row).count();
+        assert!((60..140).contains(&n_late), "{n_late} of 200 are of the second kind");
+    }
 }

@@ -1,5 +1,7 @@
 //! How many labels are wrong, and how many are worth a look.
 
+use std::collections::BTreeMap;
+
 use super::RowEvidence;
 use super::grouping::Grouping;
 use crate::Error;
@@ -87,16 +89,17 @@ impl NoiseEstimate {
         let mut by_class = vec![Sum::default(); n_classes];
         for family in 0..grouping.n_families() {
             let mut in_family = Sum::default();
+            let mut in_class = BTreeMap::<u32, Sum>::new();
             for &row in grouping.family(family) {
-                let row = row as usize;
-                let Some(label) = labels[row] else { continue };
-                let own = Sum::of(&rows[row]);
+                let Some(label) = labels[row as usize] else { continue };
+                let own = Sum::of(&rows[row as usize]);
                 in_family.add(&own);
-                by_class[label as usize].add(&own);
+                in_class.entry(label).or_default().add(&own);
             }
-            // Copies are right or wrong together.
-            in_family.variance *= in_family.n.max(1.0);
-            all.add(&in_family);
+            all.add(&in_family.together());
+            for (label, sum) in in_class {
+                by_class[label as usize].add(&sum.together());
+            }
         }
         let by_class = (0..).zip(&by_class).filter(|(_, sum)| 0.0 < sum.n);
         Self {
@@ -128,6 +131,11 @@ impl Sum {
         };
         let error = 1.0 - f64::from(correct);
         Self { n: 1.0, errors: error, variance: error * (1.0 - error), doubt: 1.0 - f64::from(given) }
+    }
+
+    /// The same for copies, which are right or wrong together.
+    fn together(self) -> Self {
+        Self { variance: self.variance * self.n.max(1.0), ..self }
     }
 
     fn add(&mut self, other: &Self) {

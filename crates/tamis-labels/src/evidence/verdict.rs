@@ -38,9 +38,13 @@ pub(super) fn conclude(
         .map(|row| row_evidence(candidates.row(row), labels[row], channel))
         .collect();
     let (mut confusions, mut overlaps) = (Vec::new(), Vec::new());
-    for (row, (_, posterior)) in rows.iter().enumerate() {
-        let Some(given) = labels[row] else { continue };
+    let mut n_agreeing = 0_usize;
+    let mut n_given = vec![0_usize; channel.n_classes()];
+    for (row, (evidence, posterior)) in rows.iter().enumerate() {
+        let (Some(given), Some(_)) = (labels[row], evidence.given_probability) else { continue };
         let (classes, probabilities) = candidates.row(row);
+        n_given[given as usize] += 1;
+        n_agreeing += usize::from(probabilities[1..].iter().all(|&other| other <= probabilities[0]));
         for place in (1..WIDTH).filter(|&place| classes[place] != NO_CLASS) {
             let class = classes[place];
             confusions.push(((given, class), posterior[place]));
@@ -50,6 +54,7 @@ pub(super) fn conclude(
     }
     let rows: Vec<RowEvidence> = rows.into_iter().map(|(row, _)| row).collect();
     LabelEvidence {
+        is_informative: is_informative(n_agreeing, &n_given),
         noise: NoiseEstimate::new(labels, channel.n_classes(), grouping, &rows),
         confusions: summed(confusions).map(|((given, class), count)| Confusion { given, class, count }).collect(),
         overlaps: summed(overlaps).map(|((a, b), count)| DoubtfulPair { a, b, count }).collect(),
@@ -83,6 +88,14 @@ fn row_evidence(row: channel::Row<'_>, given: Option<u32>, channel: &Channel) ->
         suggested_probability: posterior[best] as f32,
     };
     (evidence, posterior)
+}
+
+/// Whether the judges name the given label more often than whoever always names the most frequent one, by more than two
+/// standard errors of a share.
+fn is_informative(n_agreeing: usize, n_given: &[usize]) -> bool {
+    let n: usize = n_given.iter().sum();
+    let most = n_given.iter().copied().max().unwrap_or_default();
+    most as f64 + (n as f64).sqrt() < n_agreeing as f64
 }
 
 /// Adds up the counts of equal pairs; largest first, ties by pair, without those below a tenth.
