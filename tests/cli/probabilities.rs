@@ -44,16 +44,22 @@ fn probabilities_that_do_not_fit_are_refused_with_what_was_expected() {
     let work = mails();
     work.write("rows.npy", npy(&[11, 2], &[0.5; 22]));
     work.write("columns.npy", npy(&[12, 3], &[0.25; 36]));
-    let error = |name: &str| {
-        let run = work.tamis(&[&AUDIT[..], &["--pred-probs", name]].concat()).expect(2);
+    let mut nan = [0.5; 24];
+    nan[9] = f32::NAN;
+    work.write("nan.npy", npy(&[12, 2], &nan));
+    work.write("sum.npy", npy(&[12, 2], &[0.25; 24]));
+    let error = |name: &str, code: i32| {
+        let run = work.tamis(&[&AUDIT[..], &["--pred-probs", name]].concat()).expect(code);
         run.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default().to_owned()
     };
     assert_eq!(
-        error("rows.npy"),
+        error("rows.npy", 2),
         "error: rows.npy has 11 rows, expected 12: one for each sample in reading order, readable or not"
     );
     assert_eq!(
-        error("columns.npy"),
+        error("columns.npy", 2),
         "error: columns.npy has 3 columns, expected 2: one for each label, in the order ham, spam"
     );
+    assert_eq!(error("nan.npy", 3), "error: nan.npy: row 4, column 1 is NaN, expected a probability in [0, 1]");
+    assert_eq!(error("sum.npy", 3), "error: sum.npy: row 0 sums to 0.5, expected 1 within 0.01");
 }

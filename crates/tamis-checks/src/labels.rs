@@ -13,7 +13,7 @@ use tamis_labels::{
 const GRAPH_NEIGHBORS: usize = 40;
 
 /// Raised when the evidence comes out otherwise than before, so that that of an older version is not taken up.
-const EVIDENCE_VERSION: &[u8] = b"2";
+const EVIDENCE_VERSION: &[u8] = b"3";
 
 /// No neighbor, and no class.
 const NONE: u32 = u32::MAX;
@@ -114,8 +114,16 @@ impl JudgedLabels {
                 label_evidence(&samples, options).map(|evidence| to_bytes(&evidence))
             })?,
         };
-        let (evidence, confusions, overlaps) = parse(&kept, units.len()).ok_or("kept evidence on labels is damaged")?;
-        let noise = NoiseEstimate::of(&labels, &families, &evidence)?;
+        let kept = parse(&kept, units.len()).ok_or("kept evidence on labels is damaged")?;
+        if !kept.is_informative {
+            return Ok(Err(
+                "nothing was estimated: what is known of the samples names the given label no more often than the \
+                           most frequent label alone would; it says nothing of these labels, or samples are too few"
+                    .to_owned(),
+            ));
+        }
+        let noise = NoiseEstimate::of(&labels, &families, &kept.rows)?;
+        let Kept { rows: evidence, confusions, overlaps, .. } = kept;
         Ok(Ok(Self { units, classes, evidence, confusions, overlaps, noise, looks_in_sample }))
     }
 
@@ -221,8 +229,8 @@ fn neighbors(cx: &CheckContext<'_>, units: &[Unit]) -> Result<(Array2<u32>, Arra
     Ok((ids, similarities))
 }
 
-/// Records of 16 bytes: per unit two probabilities (NaN for none), the suggested class ([`NONE`] for none) and its probability; then how many
-/// confusions there are, the confusions, and the overlaps.
+/// Records of 16 bytes: per unit two probabilities (NaN for none), the suggested class ([`NONE`] for none) and its probability; then whether
+/// it is informative and how many confusions there are, the confusions, and the overlaps.
 fn to_bytes(evidence: &LabelEvidence) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(evidence.rows.len() * 16);
     for row in &evidence.rows {
@@ -235,7 +243,8 @@ fn to_bytes(evidence: &LabelEvidence) -> Vec<u8> {
     let counts = evidence.confusions.iter().map(|it| (it.given, it.class, it.count));
     let counts = counts.chain(evidence.overlaps.iter().map(|it| (it.a, it.b, it.count)));
     let n_confusions = evidence.confusions.len() as f64;
-    for (first, second, count) in std::iter::once((0, 0, n_confusions)).chain(counts) {
+    let head = (u32::from(evidence.is_informative), 0, n_confusions);
+    for (first, second, count) in std::iter::once(head).chain(counts) {
         bytes.extend(first.to_le_bytes());
         bytes.extend(second.to_le_bytes());
         bytes.extend(count.to_le_bytes());
@@ -243,7 +252,15 @@ fn to_bytes(evidence: &LabelEvidence) -> Vec<u8> {
     bytes
 }
 
-fn parse(bytes: &[u8], n_units: usize) -> Option<(Vec<RowEvidence>, Vec<Confusion>, Vec<DoubtfulPair>)> {
+/// What [`to_bytes`] keeps.
+struct Kept {
+    is_informative: bool,
+    rows: Vec<RowEvidence>,
+    confusions: Vec<Confusion>,
+    overlaps: Vec<DoubtfulPair>,
+}
+
+fn parse(bytes: &[u8], n_units: usize) -> Option<Kept> {
     let (records, []) = bytes.as_chunks::<16>() else { return None };
     let (rows, counts) = records.split_at_checked(n_units)?;
     let rows = rows.iter().map(|record| {
@@ -261,14 +278,15 @@ fn parse(bytes: &[u8], n_units: usize) -> Option<(Vec<RowEvidence>, Vec<Confusio
         let count = u64::from(u32::from_le_bytes(low)) | u64::from(u32::from_le_bytes(high)) << 32;
         (u32::from_le_bytes(first), u32::from_le_bytes(second), f64::from_bits(count))
     });
-    let (_, _, n_confusions) = counts.next()?;
+    let (is_informative, _, n_confusions) = counts.next()?;
     let counts: Vec<_> = counts.collect();
     let (confusions, overlaps) = counts.split_at_checked(n_confusions as usize)?;
-    Some((
-        rows.collect(),
-        confusions.iter().map(|&(given, class, count)| Confusion { given, class, count }).collect(),
-        overlaps.iter().map(|&(a, b, count)| DoubtfulPair { a, b, count }).collect(),
-    ))
+    Some(Kept {
+        is_informative: is_informative == 1,
+        rows: rows.collect(),
+        confusions: confusions.iter().map(|&(given, class, count)| Confusion { given, class, count }).collect(),
+        overlaps: overlaps.iter().map(|&(a, b, count)| DoubtfulPair { a, b, count }).collect(),
+    })
 }
 
 fn words(record: &[u8; 16]) -> [[u8; 4]; 4] {

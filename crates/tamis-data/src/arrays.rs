@@ -215,11 +215,13 @@ impl ArrayFile {
 
     /// The strings of fields of one length.
     fn names(&self, read: impl Fn(&[u8]) -> Option<String>) -> Result<LabelValues, String> {
-        let n = self.n_items().unwrap_or_default();
         let size = self.item_bytes().unwrap_or_default();
         if size == 0 {
-            // Strings of length 0: all of them are empty.
-            return Ok(LabelValues::Names(vec![None; n]));
+            // Any number of them fits into no bytes at all.
+            return Err(format!(
+                "strings without length (`{}`), expected strings of at least one character",
+                self.kind()
+            ));
         }
         let name = |(row, field): (usize, &[u8])| {
             let name = read(field).ok_or_else(|| format!("row {row} is no text, expected Unicode"))?;

@@ -78,6 +78,9 @@ pub fn probability_scores(
     if n_classes < 2 {
         return Err(Error::TooFew { what: "probabilities", unit: "columns", expected: 2, got: n_classes });
     }
+    if probabilities.nrows() == 0 {
+        return Err(Error::TooFew { what: "probabilities", unit: "rows", expected: 1, got: 0 });
+    }
     check_values("probabilities", probabilities, "a number in [0, 1]", |value| (0.0..=1.0).contains(&value))?;
     let mut offsets = vec![0.0; n_classes];
     if let Some(labels) = labels {

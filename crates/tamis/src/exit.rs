@@ -8,6 +8,7 @@ use tamis::config::ConfigError;
 use tamis::ingest::IngestError;
 use tamis::model::UnfitModel;
 use tamis::models::{self, NoSuchModel};
+use tamis::probabilities::BadProbabilities;
 use tamis_data::ReadError;
 use tamis_data::store::StoreError;
 use tamis_embed::HubError;
@@ -71,7 +72,13 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
         || cause.is::<ConfigError>()
         || no_model(cause).is_some_and(|it| !matches!(it, NoSuchModel::Damaged(_)))
         || matches!(cause.downcast_ref(), Some(AuditError::Model(UnfitModel::Modality { .. })))
-        || matches!(cause.downcast_ref(), Some(AuditError::NoSuchColumn { .. } | AuditError::Probabilities(_)))
+        || matches!(
+            cause.downcast_ref(),
+            Some(
+                AuditError::NoSuchColumn { .. }
+                    | AuditError::Probabilities(BadProbabilities::Rows { .. } | BadProbabilities::Columns { .. })
+            )
+        )
         || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
         || cause.downcast_ref().is_some_and(labels::is_usage)
         || matches!(cause.downcast_ref(), Some(DistillError::Dim { .. } | DistillError::Exists { .. }))

@@ -27,6 +27,28 @@ pub enum BadProbabilities {
         /// Samples.
         expected: usize,
     },
+    /// A value is no probability.
+    #[error("{path}: row {row}, column {column} is {got}, expected a probability in [0, 1]")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// From 0.
+        row: usize,
+        /// From 0.
+        column: usize,
+        /// The value.
+        got: f32,
+    },
+    /// A row is no distribution.
+    #[error("{path}: row {row} sums to {got}, expected 1 within {SUM_TOLERANCE}")]
+    Sum {
+        /// The file.
+        path: PathBuf,
+        /// From 0.
+        row: usize,
+        /// The sum.
+        got: f32,
+    },
     /// The array has another number of columns than there are labels.
     #[error("{path} has {got} columns, expected {expected}: one for each label, in the order {order}")]
     Columns {
@@ -40,6 +62,11 @@ pub enum BadProbabilities {
         order: String,
     },
 }
+
+/// How far the probabilities of a row may sum to something else than 1, and one may lie outside of [0, 1]: as
+/// `tamis_labels::RowSums::Check` has it.
+const SUM_TOLERANCE: f32 = 0.01;
+const VALUE_SLACK: f32 = 1e-6;
 
 /// Labels that an error names.
 const MAX_NAMED: usize = 10;
@@ -66,6 +93,17 @@ pub(crate) fn read(path: Option<&Path>, dataset: &Dataset) -> Result<Option<Prob
         return Err(BadProbabilities::Columns { path: named(), got, expected, order });
     }
     let values = Array2::from_shape_vec((matrix.n, matrix.dim), matrix.values).expect("because a matrix is whole");
+    for id in dataset.ok_ids().filter(|id| dataset.sample(*id).label.is_some()) {
+        let row = id.idx();
+        let is_legal = |value: &f32| (-VALUE_SLACK..=1.0 + VALUE_SLACK).contains(value);
+        if let Some(column) = values.row(row).iter().position(|value| !is_legal(value)) {
+            return Err(BadProbabilities::Value { path: named(), row, column, got: values[[row, column]] });
+        }
+        let got = values.row(row).sum();
+        if SUM_TOLERANCE < (got - 1.0).abs() {
+            return Err(BadProbabilities::Sum { path: named(), row, got });
+        }
+    }
     Ok(Some(Probabilities { values, columns }))
 }
 

@@ -180,7 +180,7 @@ fn row_hash<T: Copy + Into<f64>>(row: ArrayView1<'_, T>) -> u64 {
     row.iter().fold(0, |hash, &value| mixed(hash, Into::<f64>::into(value).to_bits()))
 }
 
-/// One round of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) over both.
+/// One round of `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014) over both.
 fn mixed(hash: u64, value: u64) -> u64 {
     let mixed = (hash ^ value).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 32)

@@ -31,6 +31,10 @@ const RECORD: &str = "labels.json";
 /// The label of a class in results that has none.
 const NO_CLASS: i64 = -1;
 
+/// Said where evidence is none.
+const UNINFORMATIVE: &str = "nothing is suspected: what is known of the rows names the given label no more often than the most \
+                             frequent label alone would, so either it says nothing of these labels, or the rows are too few";
+
 /// What the library calls the numbers of `--num-to-remove-per-class`.
 const TO_REMOVE: &str = "num_to_remove_per_class";
 

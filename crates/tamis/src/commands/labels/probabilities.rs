@@ -12,7 +12,7 @@ use tamis_labels::{
 };
 
 use super::given::Given;
-use super::{Confident, Judged, NO_CLASS};
+use super::{Confident, Judged, NO_CLASS, UNINFORMATIVE};
 use crate::args::{LabelsArgs, RECOMMENDED};
 use crate::exit::Usage;
 
@@ -140,6 +140,9 @@ fn judge_labeled<P: Probability>(
         _ => unreachable!("either a filter of cleanlab or evidence"),
     };
     let mut notes: Vec<String> = evidence.iter().map(|it| why(it, &learning, &labels)).collect();
+    if evidence.as_ref().is_some_and(|it| !it.is_informative) {
+        notes.push(UNINFORMATIVE.to_owned());
+    }
     notes.extend(in_sample(&learning));
     let suggested = learning.arg_max().iter().map(|&class| i64::from(class));
     let n = given.labels.len();
@@ -200,6 +203,9 @@ pub(super) fn trusts(evidence: &LabelEvidence) -> Vec<f64> {
 
 /// Rows with suspected labels, by ascending trust; ties to the smaller row.
 pub(super) fn suspected(evidence: &LabelEvidence, trusts: &[f64]) -> Vec<usize> {
+    if !evidence.is_informative {
+        return Vec::new();
+    }
     let flags: Vec<bool> = evidence.rows.iter().map(tamis_labels::RowEvidence::is_suspected).collect();
     tamis_labels::order_by_score(&flags, trusts)
 }
@@ -220,7 +226,7 @@ fn spread<T: Clone>(n: usize, rows: &[usize], values: impl IntoIterator<Item = T
 }
 
 /// The same for what is known of each label.
-fn at_places(mut evidence: LabelEvidence, n: usize, rows: &[usize]) -> LabelEvidence {
+pub(super) fn at_places(mut evidence: LabelEvidence, n: usize, rows: &[usize]) -> LabelEvidence {
     let nothing = tamis_labels::RowEvidence {
         given_probability: None,
         correct_probability: None,

@@ -37,7 +37,7 @@ fn head(judged: &Judged) -> String {
         let noun = if n_absent == 1 { "class is" } else { "classes are" };
         text.push_str(&format!("{n_absent} {noun} never given\n"));
     }
-    if let Some(evidence) = &judged.evidence {
+    if let Some(evidence) = judged.evidence.as_ref().filter(|it| it.is_informative) {
         let rate = evidence.noise.rate;
         let percent = |share: f64| 100.0 * share;
         text.push_str(&format!(
@@ -145,7 +145,7 @@ fn next(text: &mut String, judged: &Judged, folder: Option<&Path>) {
         Some(evidence) => {
             let budget = evidence.noise.budget;
             text.push_str(&format!(
-                "next: review the worst {} labels and expect {:.1} wrong ones; stop where fewer than 1 in 5 is wrong\n",
+                "next: review the worst {} and expect {:.1} wrong labels; stop where fewer than 1 in 5 is wrong\n",
                 budget.n, budget.expected_errors
             ));
         }

@@ -1,10 +1,10 @@
 //! Labels judged by vectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use tamis::config::FileConfig;
 use tamis::device::{for_joins, warn_of_failure};
 use tamis_core::{Embeddings, Progress};
@@ -13,9 +13,9 @@ use tamis_data::store::codec::f32s_to_bytes;
 use tamis_data::vectors::{self, Matrix};
 use tamis_labels::{EvidenceOptions, LabelEvidence, LabeledVectors, label_evidence};
 
-use super::Judged;
 use super::given::Given;
-use super::probabilities::{BY_EVIDENCE, suggestions, suspected, trusts};
+use super::probabilities::{BY_EVIDENCE, at_places, suggestions, suspected, trusts};
+use super::{Judged, UNINFORMATIVE};
 use crate::args::{LabelsArgs, RECOMMENDED};
 use crate::commands::{device_choice, open_device};
 use crate::exit::Usage;
@@ -47,35 +47,73 @@ pub(super) fn judge(
     let Matrix { n, dim, values } = vectors::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     given.check_length("vectors", path, n)?;
     let rows = Array2::from_shape_vec((n, dim), values).with_context(cannot)?;
-    let embeddings = Embeddings::new(rows, std::iter::empty(), vec![false; n]).with_context(cannot)?;
-    let families = families(args, &given, embeddings.rows())?;
+    // As `tamis embed` writes samples that have none.
+    let with_vector: Vec<usize> = (0..n).filter(|&row| !rows.row(row).iter().all(|value| value.is_nan())).collect();
+    let rows = if with_vector.len() < n { rows.select(Axis(0), &with_vector) } else { rows };
+    let embeddings = Embeddings::new(rows, std::iter::empty(), vec![false; with_vector.len()]).with_context(cannot)?;
+    let families = families(args, &given, embeddings.rows(), &with_vector)?;
     let device = for_joins(&open_device(device_choice(args.device, file)?)?);
     let task = progress.begin("finding neighbors", Some(n as u64), "vectors");
     let neighbors = device.knn(embeddings.rows(), GRAPH_NEIGHBORS, &*task);
     drop(task);
     warn_of_failure(&device);
+    let (classes, labels) = compacted(with_vector.iter().map(|&row| given.labels[row]));
     let samples = LabeledVectors {
         features: embeddings.rows(),
-        labels: &given.labels,
-        n_classes,
+        labels: &labels,
+        n_classes: classes.len(),
         families: &families,
         neighbors: neighbors.ids.view(),
         similarities: neighbors.cosine.view(),
     };
-    let evidence = label_evidence(&samples, &EvidenceOptions::default()).with_context(cannot)?;
-    Ok(judged(given, n_classes, evidence))
+    let mut evidence = label_evidence(&samples, &EvidenceOptions::default()).with_context(cannot)?;
+    rename(&mut evidence, &classes);
+    let n_without = n - with_vector.len();
+    Ok(judged(given, n_classes, at_places(evidence, n, &with_vector), n_without))
+}
+
+/// Numbers the classes that are given from 0 on without gaps: the class of each number, and the labels in these numbers.
+fn compacted(labels: impl Iterator<Item = Option<u32>> + Clone) -> (Vec<u32>, Vec<Option<u32>>) {
+    let classes: BTreeSet<u32> = labels.clone().flatten().collect();
+    let number_of: BTreeMap<u32, u32> = classes.iter().copied().zip(0..).collect();
+    let labels = labels.map(|label| label.and_then(|label| number_of.get(&label).copied())).collect();
+    (classes.into_iter().collect(), labels)
+}
+
+/// Turns numbers of [`compacted`] classes back.
+fn rename(evidence: &mut LabelEvidence, classes: &[u32]) {
+    let of = |number: u32| classes[number as usize];
+    for row in &mut evidence.rows {
+        row.suggested = row.suggested.map(of);
+    }
+    for confusion in &mut evidence.confusions {
+        (confusion.given, confusion.class) = (of(confusion.given), of(confusion.class));
+    }
+    for pair in &mut evidence.overlaps {
+        (pair.a, pair.b) = (of(pair.a), of(pair.b));
+    }
+    for noise in &mut evidence.noise.by_class {
+        noise.class = of(noise.class);
+    }
 }
 
 /// More classes than these are numbers that name something else.
 const MAX_CLASSES: usize = 1 << 24;
 
-fn judged(given: Given, n_classes: usize, evidence: LabelEvidence) -> Judged {
+fn judged(given: Given, n_classes: usize, evidence: LabelEvidence, n_without: usize) -> Judged {
     let quality = trusts(&evidence);
     let n_unjudged = quality.iter().zip(&given.labels).filter(|(it, label)| it.is_nan() && label.is_some()).count();
     let mut notes = Vec::new();
-    if 0 < n_unjudged {
+    if 0 < n_without {
+        notes.push(format!("{n_without} rows have no vector (not a number throughout) and are not judged"));
+    }
+    if !evidence.is_informative {
+        notes.push(UNINFORMATIVE.to_owned());
+    }
+    if n_without < n_unjudged {
         notes.push(format!(
-            "{n_unjudged} labels could not be judged: outside their family no other row has the same label"
+            "{} labels could not be judged: outside their family no other row has the same label",
+            n_unjudged - n_without
         ));
     }
     Judged {
@@ -96,7 +134,12 @@ fn judged(given: Given, n_classes: usize, evidence: LabelEvidence) -> Judged {
 }
 
 /// Which rows are copies: those of one family in the file, those with the same bits, and those that are so by way of others.
-fn families(args: &LabelsArgs, given: &Given, rows: ArrayView2<'_, f32>) -> anyhow::Result<Vec<u32>> {
+fn families(
+    args: &LabelsArgs,
+    given: &Given,
+    rows: ArrayView2<'_, f32>,
+    with_vector: &[usize],
+) -> anyhow::Result<Vec<u32>> {
     let mut families: Vec<u32> = (0..).take(rows.nrows()).collect();
     let mut first_of_bits = BTreeMap::new();
     for (number, row) in (0..).zip(rows.rows()) {
@@ -113,7 +156,7 @@ fn families(args: &LabelsArgs, given: &Given, rows: ArrayView2<'_, f32>) -> anyh
         };
         given.check_length("families", path, named.len())?;
         let mut first_of_name = BTreeMap::new();
-        for (number, name) in (0..).zip(named) {
+        for (number, name) in (0..).zip(with_vector.iter().map(|&row| &named[row])) {
             let Some(name) = name else { continue };
             let first = *first_of_name.entry(name).or_insert(number);
             join(&mut families, first, number);
