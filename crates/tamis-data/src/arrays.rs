@@ -360,7 +360,8 @@ mod tests {
             ["né\0", "\0\0\0", "cat"].concat().chars().flat_map(|it| u32::from(it).to_le_bytes()).collect();
         assert_eq!(labels("<U3", 3, &data), Ok(names.clone()));
         assert_eq!(labels("|S3", 3, "né\0\0\0cat".as_bytes()), Ok(names));
-        assert_eq!(labels("<U0", 2, &[]), Ok(LabelValues::Names(vec![None, None])));
+        let no_length = "strings without length (`<U0`), expected strings of at least one character";
+        assert_eq!(labels("<U0", 1_000_000_000_000, &[]).unwrap_err(), no_length);
         assert_eq!(labels("<U1", 1, &u32::MAX.to_le_bytes()).unwrap_err(), "row 0 is no text, expected Unicode");
     }
 

@@ -315,6 +315,20 @@ mod tests {
     }
 
     #[test]
+    fn vectors_that_say_nothing_of_the_labels_find_nothing_and_say_so() {
+        let lines: String = (0..40)
+            .map(|i| format!("s{i} | t | {} | 1, 0.{:03}\n", if (i * 7) % 5 < 2 { "x" } else { "y" }, (i * 13) % 40))
+            .collect();
+        let result = Scene::parse(&lines).run("label-error", "");
+        assert!(result.findings.is_empty(), "{:?}", messages(&result));
+        assert!(
+            result.notes[0].starts_with("nothing was estimated: what is known of the samples"),
+            "{:?}",
+            result.notes
+        );
+    }
+
+    #[test]
     fn a_class_of_one_sample_is_not_judged_and_that_is_said() {
         let result = scene("rare").run("label-error", "");
         assert_eq!(result.population, 60);

@@ -153,14 +153,14 @@ fn finding(
 mod tests {
     use crate::testing::{Scene, messages};
 
-    /// Three classes; `b` and `c` lie on the same arc when `apart` is zero.
+    /// Four classes; `b` and `c` lie on the same arc when `apart` is zero.
     fn scene(apart: f64) -> Scene {
         let lines: String = (0..30)
             .map(|i| {
                 let x = f64::from(i) / 100.0;
                 let b = 0.5 + f64::from((i * 7) % 30) / 100.0;
                 let c = 0.5 + f64::from((i * 11) % 30) / 100.0 + apart;
-                format!("a{i} | t | a | 1, {x:.3}\nb{i} | t | b | {b:.3}, 1\nc{i} | t | c | {c:.3}, 1.003\n")
+                format!("a{i} | t | a | 1, {x:.3}\nb{i} | t | b | {b:.3}, 1\nc{i} | t | c | {c:.3}, 1.003\nd{i} | t | d | -1, {x:.3}\n")
             })
             .collect();
         Scene::parse(&lines)
