@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array2, Axis};
-use tamis_core::{CheckContext, CheckError, Evidence, LabelId, Need, PairNeed, PairSearch, Probabilities, SampleId};
+use tamis_core::{
+    CheckContext, CheckError, CheckResult, Evidence, LabelId, Need, PairNeed, PairSearch, Probabilities, SampleId,
+};
 use tamis_labels::{
     ConfidentLearning, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, LearningOptions,
-    NoiseEstimate, RowEvidence, RowSums, label_evidence, probability_evidence,
+    NoiseEstimate, RowEvidence, RowSums, label_evidence,
 };
 
 /// Neighbors that are looked up: as many as vote, and some in case copies are among the nearest.
@@ -59,11 +61,14 @@ struct Unit {
 }
 
 impl JudgedLabels {
-    /// Judges the labels, or takes up what was kept.
+    /// Judges the labels, or takes up what was kept; where nothing can be judged, the result of a check that says so.
     ///
     /// # Errors
     /// When the check did not declare [`needs`].
-    pub(crate) fn of(cx: &CheckContext<'_>, options: &EvidenceOptions) -> Result<Result<Self, String>, CheckError> {
+    pub(crate) fn of(
+        cx: &CheckContext<'_>,
+        options: &EvidenceOptions,
+    ) -> Result<Result<Self, CheckResult>, CheckError> {
         let embeddings = cx.embeddings()?;
         let units = units(cx)?;
         let mut counts = BTreeMap::<LabelId, usize>::new();
@@ -72,7 +77,7 @@ impl JudgedLabels {
         }
         let classes: Vec<LabelId> = counts.into_keys().collect();
         if classes.len() < 2 {
-            return Ok(Err("nothing was estimated: fewer than two classes have samples with a vector".to_owned()));
+            return Ok(Err(nothing("fewer than two classes have samples with a vector")));
         }
         let class_of: BTreeMap<LabelId, u32> = classes.iter().copied().zip(0..).collect();
         let mut units = units;
@@ -116,11 +121,10 @@ impl JudgedLabels {
         };
         let kept = parse(&kept, units.len()).ok_or("kept evidence on labels is damaged")?;
         if !kept.is_informative {
-            return Ok(Err(
-                "nothing was estimated: what is known of the samples names the given label no more often than the \
-                           most frequent label alone would; it says nothing of these labels, or samples are too few"
-                    .to_owned(),
-            ));
+            return Ok(Err(nothing(
+                "what is known of the samples names the given label no more often than the most frequent label alone \
+                 would; it says nothing of these labels, or samples are too few",
+            )));
         }
         let noise = NoiseEstimate::of(&labels, &families, &kept.rows)?;
         let Kept { rows: evidence, confusions, overlaps, .. } = kept;
@@ -174,14 +178,21 @@ fn from_probabilities(
     let values = given.values.select(Axis(0), &rows).select(Axis(1), &columns);
     // Without the columns of labels that no readable sample has, rows need not sum to 1 any more.
     let options = LearningOptions { row_sums: RowSums::Renormalize, ..LearningOptions::default() };
-    let looks_in_sample = ConfidentLearning::new(&labels, values.view(), &options)?.looks_in_sample();
-    let mut evidence = probability_evidence(&labels, values.view(), RowSums::Renormalize)?;
-    let unknown =
-        RowEvidence { given_probability: None, correct_probability: None, suggested: None, suggested_probability: 0.0 };
+    let learning = ConfidentLearning::new(&labels, values.view(), &options)?;
+    let mut evidence = learning.evidence()?;
     let mut judged = evidence.rows.into_iter();
-    let of = |unit: &Unit| if unit.class == NONE { unknown } else { judged.next().unwrap_or(unknown) };
-    evidence.rows = units.iter().map(of).collect();
-    Ok((evidence, looks_in_sample))
+    let mut of = |unit: &Unit| if unit.class == NONE { None } else { judged.next() };
+    evidence.rows = units.iter().map(|unit| of(unit).unwrap_or(RowEvidence::UNKNOWN)).collect();
+    Ok((evidence, learning.looks_in_sample()))
+}
+
+/// What a check answers that could not estimate anything.
+fn nothing(reason: &str) -> CheckResult {
+    CheckResult {
+        notes: vec![format!("nothing was estimated: {reason}")],
+        threshold_source: "none".to_owned(),
+        ..CheckResult::default()
+    }
 }
 
 /// A share to four decimals: no estimate is better than that.

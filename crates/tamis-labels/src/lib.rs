@@ -6,7 +6,7 @@
 //! **From vectors**, without training a model: [`label_evidence`] judges each label by a Gaussian per class and by the
 //! votes of neighbors, both without the sample and its copies, and estimates in one step how far to trust them and how
 //! noisy the labels are. [`NoiseEstimate`] says how many labels are wrong, with intervals, and how many to review.
-//! [`probability_evidence`] does the same with probabilities from elsewhere.
+//! [`ConfidentLearning::evidence`] does the same with probabilities from elsewhere.
 //!
 //! **Confident learning**, as cleanlab has it, from probabilities of a model that has not seen the label:
 //!
@@ -104,7 +104,7 @@ pub use ensemble::{EnsembleWeights, ensemble_scores};
 pub use error::Error;
 pub use evidence::{
     ClassNoise, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
-    ReviewBudget, RowEvidence, label_evidence, probability_evidence,
+    ReviewBudget, RowEvidence, label_evidence,
 };
 pub use filter::{
     Filter, FilterOptions, PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class,

@@ -63,6 +63,11 @@ impl<'a, P: Probability> Table<'a, P> {
         Ok(table)
     }
 
+    /// The array as it was given, whatever rows are divided by.
+    pub(crate) fn entries(&self) -> ArrayView2<'a, P> {
+        self.entries
+    }
+
     pub(crate) fn n_samples(&self) -> usize {
         self.entries.nrows()
     }

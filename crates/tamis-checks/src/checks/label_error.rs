@@ -57,15 +57,11 @@ impl Check for LabelError {
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
-        let mut result = CheckResult::default();
         let judged = match JudgedLabels::of(cx, &EvidenceOptions::default())? {
             Ok(judged) => judged,
-            Err(reason) => {
-                result.notes.push(reason);
-                result.threshold_source = "none".to_owned();
-                return Ok(result);
-            }
+            Err(nothing) => return Ok(nothing),
         };
+        let mut result = CheckResult::default();
         let mut values = vec![f32::NAN; cx.dataset.len()];
         let (mut n_unjudged, mut n_unexplained) = (0_usize, 0_usize);
         let outliers = outlier::outliers(cx)?;

@@ -36,7 +36,8 @@ struct OverlappingClasses {
 }
 
 impl Default for OverlappingClasses {
-    /// A fifth. Chosen: on clothes it names shirts beside T-shirts, pullovers and coats, and no pair of shoes.
+    /// A fifth. Chosen: of the ten classes of Fashion-MNIST's test images it names shirts and coats (25 %); shirts and
+    /// T-shirts, pullovers and coats follow with 15 %, and no other pair has 5 %.
     fn default() -> Self {
         Self { min_overlap: 0.2 }
     }
@@ -62,15 +63,11 @@ impl Check for OverlappingClasses {
     }
 
     fn run(&self, cx: &CheckContext<'_>) -> Result<CheckResult, CheckError> {
-        let mut result = CheckResult::default();
         let judged = match JudgedLabels::of(cx, &EvidenceOptions::default())? {
             Ok(judged) => judged,
-            Err(reason) => {
-                result.notes.push(reason);
-                result.threshold_source = "none".to_owned();
-                return Ok(result);
-            }
+            Err(nothing) => return Ok(nothing),
         };
+        let mut result = CheckResult::default();
         let sizes: BTreeMap<u32, usize> = judged.noise.by_class.iter().map(|noise| (noise.class, noise.n)).collect();
         let size = |class: u32| sizes.get(&class).copied().unwrap_or(0);
         let mut doubtful = doubtful(&judged);

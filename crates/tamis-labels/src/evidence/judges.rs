@@ -9,8 +9,8 @@ use super::grouping::Grouping;
 use super::votes::Votes;
 use crate::Probability;
 
-/// Rows to which the weights of the judges are fitted: two numbers and a rough channel. Chosen: from 2,048 rows on the
-/// weights of 10,000 samples move by less than a tenth.
+/// Rows to which the weights of the judges are fitted: two numbers and a rough channel. A guess: many for so few numbers,
+/// and little work beside scoring all rows.
 const SAMPLE_ROWS: usize = 4096;
 
 /// Least probability at which a class is remembered for a sample.

@@ -8,7 +8,6 @@ use tamis_data::arrays::{ArrayFile, Floats, Table};
 use tamis_labels::{
     Adjustment, Collision, ConfidentLearning, Convergence, CountMethod, Error, Filter, FilterOptions, LabelEvidence,
     LearningOptions, OverlapDirection, Probability, QualityScore, RowSums, ShareMethod, latent_estimate,
-    probability_evidence,
 };
 
 use super::given::Given;
@@ -127,7 +126,7 @@ fn judge_labeled<P: Probability>(
     let (filter, score) = (filter(args), score(args));
     let evidence = match filter {
         Some(_) => None,
-        None => Some(probability_evidence(&labels, table, row_sums)?),
+        None => Some(learning.evidence()?),
     };
     let scores = match (score, &evidence) {
         (Some(score), _) => learning.scores(score, adjustment)?,
@@ -227,13 +226,7 @@ fn spread<T: Clone>(n: usize, rows: &[usize], values: impl IntoIterator<Item = T
 
 /// The same for what is known of each label.
 pub(super) fn at_places(mut evidence: LabelEvidence, n: usize, rows: &[usize]) -> LabelEvidence {
-    let nothing = tamis_labels::RowEvidence {
-        given_probability: None,
-        correct_probability: None,
-        suggested: None,
-        suggested_probability: 0.0,
-    };
-    evidence.rows = spread(n, rows, evidence.rows, nothing);
+    evidence.rows = spread(n, rows, evidence.rows, tamis_labels::RowEvidence::UNKNOWN);
     evidence
 }
 
