@@ -21,5 +21,6 @@ mod leaks;
 mod models;
 mod pairs;
 mod probabilities;
+mod record;
 mod report;
 mod store;

@@ -125,6 +125,8 @@ pub enum Value {
     /// Words of a sample's text, written as they stand there: the number of the first (see [`crate::text::words`]), and how
     /// many. Content is not in the evidence; an output fetches it.
     Words(SampleId, u32, u32),
+    /// A passage of a text, as it stands there.
+    Quote(String),
     /// Several values.
     List(Vec<Self>),
     /// Named values, in order.
@@ -133,7 +135,7 @@ pub enum Value {
 
 /// Named values in the order they are shown.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evidence(pub Vec<(&'static str, Value)>);
+pub struct Evidence(pub Vec<(Cow<'static, str>, Value)>);
 
 impl Evidence {
     /// Starts empty.
@@ -144,9 +146,16 @@ impl Evidence {
 
     /// Adds a value.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.0.push((name, value.into()));
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        self.0.push((name.into(), value.into()));
         self
+    }
+
+    /// Whether texts under `name` are keys of samples and become [`Value::Sample`] again when evidence is read back: `key`,
+    /// `keep`, and names that begin with `nearest`.
+    #[must_use]
+    pub fn names_a_sample(name: &str) -> bool {
+        matches!(name, "key" | "keep") || name.starts_with("nearest")
     }
 
     /// The value called `name`.
@@ -239,8 +248,8 @@ pub enum Suggestion {
 /// A number about each sample, for outputs that show or sort all of them.
 #[derive(Clone, Debug)]
 pub struct SampleScores {
-    /// Column name, snake case.
-    pub name: &'static str,
+    /// Column name, snake case, ends with `_score`.
+    pub name: Cow<'static, str>,
     /// One per sample in reading order, higher for more suspicious; NaN where the check says nothing.
     pub values: Vec<f32>,
 }

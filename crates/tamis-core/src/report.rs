@@ -96,8 +96,8 @@ pub struct StageTime {
 /// One whole audit.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// Version of tamis.
-    pub version: &'static str,
+    /// Version of tamis that audited.
+    pub version: &'a str,
     /// The command line, one entry per argument.
     pub command: Vec<String>,
     /// The effective configuration.

@@ -1,7 +1,9 @@
-//! The Parquet files of an audit: samples, pairs, findings and thumbnails, for DuckDB, polars or pandas.
+//! The Parquet files of an audit: samples, pairs, findings and thumbnails, for DuckDB, polars or pandas, and back.
 //!
 //! Files are compressed by zstd and written in row groups of bounded size. Column names and types are the wire format,
 //! version 1; a column is only ever added.
+
+mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,22 +24,34 @@ use tamis_core::{CheckReport, Contents, Dataset, ImageSource, Outcome, Pair, Pai
 
 use crate::atomic::Commits;
 
+pub use read::{Columns, read_thumbnails};
+
 /// Rows that are put together in memory at once.
 const BATCH_ROWS: usize = 8192;
 
-/// A file of the audit could not be written.
+/// A file of the audit could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
     /// The file system said no.
-    #[error("cannot write the file")]
+    #[error("cannot write or read the file")]
     Io(#[from] io::Error),
-    /// Columns do not fit together: a bug.
+    /// Columns do not fit together: a bug, or a damaged file.
     #[error("cannot put rows together")]
     Arrow(#[from] ArrowError),
-    /// The Parquet writer said no.
-    #[error("cannot write Parquet")]
+    /// It is no Parquet file, or cannot become one.
+    #[error("cannot write or read Parquet")]
     Parquet(#[from] ParquetError),
+    /// A column that every such file has is not there.
+    #[error("{path}: `{column}` is not there as expected: {expected}")]
+    Unlike {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The column.
+        column: String,
+        /// What it should be.
+        expected: String,
+    },
 }
 
 /// One row of `findings.parquet`.
@@ -333,7 +347,7 @@ fn check_columns<'a>(report: &'a Report<'_>, columns: &[SampleColumn<'_>]) -> Ve
             Outcome::Skipped(_) | Outcome::Failed(_) => None,
         };
         let score = result.and_then(|it| it.scores.as_ref()).map(|scores| {
-            let mut name = scores.name.to_owned();
+            let mut name = scores.name.to_string();
             while !taken.insert(name.clone()) {
                 name.push_str("_score");
             }

@@ -73,7 +73,7 @@ use resize::Reducer;
 pub use header::dimensions;
 pub use kind::{Kind, kind, kind_by_extension};
 pub use pdq::Pdq;
-pub use record::{ImageRecord, grey_of, thumbnail_of};
+pub use record::{ImageRecord, format_named, grey_of, thumbnail_of};
 
 /// [`ImageFacts::format`] of pixels that stand in a table.
 const RAW: &str = "raw";

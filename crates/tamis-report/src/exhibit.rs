@@ -18,23 +18,23 @@ use crate::{prose, snippet};
 #[derive(Debug)]
 pub(crate) struct Exhibit<'a> {
     /// The samples shown, the one to act on first.
-    pub(crate) samples: Vec<Exhibited>,
+    pub(crate) samples: Vec<Exhibited<'a>>,
     /// How many samples are not shown.
     pub(crate) n_hidden: usize,
     /// Evidence that is not about one of the samples, in its order.
-    pub(crate) rest: Vec<(&'static str, &'a Value)>,
+    pub(crate) rest: Vec<(&'a str, &'a Value)>,
     message: &'a str,
 }
 
 /// A sample as it is shown.
 #[derive(Debug)]
-pub(crate) struct Exhibited {
+pub(crate) struct Exhibited<'a> {
     /// The sample.
     pub(crate) id: SampleId,
     /// What the evidence calls it: `keep`, `nearest`.
-    pub(crate) roles: Vec<&'static str>,
+    pub(crate) roles: Vec<&'a str>,
     /// What the evidence says about it, by name.
-    pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) facts: Vec<(&'a str, String)>,
 }
 
 /// What can be shown of a sample's content.
@@ -81,26 +81,26 @@ const READ_AHEAD: usize = 16;
 impl<'a> Exhibit<'a> {
     /// Chooses at most `max_samples` samples that stand for `finding`.
     pub(crate) fn new(report: &Report<'_>, finding: &'a Finding, max_samples: usize) -> Self {
-        let mut roles: BTreeMap<SampleId, Vec<&'static str>> = BTreeMap::new();
-        let mut facts: BTreeMap<SampleId, Vec<(&'static str, String)>> = BTreeMap::new();
+        let mut roles: BTreeMap<SampleId, Vec<&'a str>> = BTreeMap::new();
+        let mut facts: BTreeMap<SampleId, Vec<(&'a str, String)>> = BTreeMap::new();
         let mut rest = Vec::new();
         let mut named = Vec::new();
         let mut listed = Vec::new();
         for (name, value) in &finding.evidence.0 {
             if let Some(ids) = samples(value) {
                 for id in &ids {
-                    roles.entry(*id).or_default().push(*name);
+                    roles.entry(*id).or_default().push(&**name);
                 }
                 named.extend(ids);
             } else if let Some(entries) = entries_by_sample(value) {
                 for (id, entry) in entries {
                     let others = entry.0.iter().filter(|(name, _)| *name != "key");
-                    let others = others.map(|(name, value)| (*name, prose::value(report, value)));
+                    let others = others.map(|(name, value)| (&**name, prose::value(report, value)));
                     facts.entry(id).or_default().extend(others);
                     listed.push(id);
                 }
             } else if !says_nothing(value, &finding.message) {
-                rest.push((*name, value));
+                rest.push((&**name, value));
             }
         }
         let (first, others) = finding.samples.split_at(finding.samples.len().min(1));
@@ -112,7 +112,7 @@ impl<'a> Exhibit<'a> {
             roles: roles.remove(id).unwrap_or_default(),
             facts: facts.remove(id).unwrap_or_default(),
         };
-        let samples: Vec<Exhibited> = all.iter().take(max_samples).map(exhibited).collect();
+        let samples: Vec<Exhibited<'a>> = all.iter().take(max_samples).map(exhibited).collect();
         Self { n_hidden: all.len() - samples.len(), samples, rest, message: &finding.message }
     }
 
@@ -162,7 +162,7 @@ impl<'a> Exhibit<'a> {
         }
         let mut excerpts = snippet::excerpts(&texts, max_chars).into_iter();
         let samples = self.samples.iter().zip(passages);
-        let passage = |(sample, instead): (&Exhibited, Option<Passage>)| {
+        let passage = |(sample, instead): (&Exhibited<'_>, Option<Passage>)| {
             instead.unwrap_or_else(|| {
                 let excerpt = excerpts.next().expect("because every sample with a text has an excerpt");
                 let size = source.text_bytes(sample.id);
@@ -190,7 +190,7 @@ impl<'a> Exhibit<'a> {
             return Err(instead);
         }
         let digest = |id| report.fingerprints.digest(id, IdentityLevel::Bytes);
-        let is_twin = |other: &Exhibited| digest(other.id).is_some() && digest(other.id) == digest(id);
+        let is_twin = |other: &Exhibited<'_>| digest(other.id).is_some() && digest(other.id) == digest(id);
         if let Some(twin) = self.samples[..idx].iter().position(is_twin) {
             return Err(Passage::SameAs(twin));
         }

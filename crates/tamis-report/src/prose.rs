@@ -2,6 +2,7 @@
 //!
 //! What comes from the data (keys, labels, paths) is escaped here.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tamis_core::report::wilson_interval;
@@ -91,10 +92,8 @@ pub(crate) fn value(report: &Report<'_>, value: &Value) -> String {
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Sample(id) => key(report.dataset, *id),
-        Value::Words(id, first, n) => {
-            let text = report.words(*id, *first, *n);
-            format!("“{}”", visible(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
-        }
+        Value::Words(id, first, n) => quoted(&report.words(*id, *first, *n)),
+        Value::Quote(text) => quoted(text),
         Value::List(values) => {
             let shown: Vec<String> = values.iter().take(MAX_NAMES).map(nested).collect();
             with_more(shown.join("; "), values.len(), "; ")
@@ -104,10 +103,15 @@ pub(crate) fn value(report: &Report<'_>, value: &Value) -> String {
             if let [(_, Value::Text(name)), (_, Value::Int(n))] = evidence.0.as_slice() {
                 return format!("{} {n}", visible(name));
             }
-            let pair = |(name, it): &(&'static str, Value)| format!("{} {}", words(name), nested(it));
+            let pair = |(name, it): &(Cow<'static, str>, Value)| format!("{} {}", words(name), nested(it));
             evidence.0.iter().map(pair).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+/// A passage on one line.
+fn quoted(text: &str) -> String {
+    format!("“{}”", visible(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
 /// A name of evidence or of a fact as words: `self_confidence` is `self confidence`.
@@ -208,7 +212,7 @@ pub(crate) fn threshold(result: &CheckResult) -> Option<String> {
 
 /// The further counts of a check: `groups 3, redundant 5`; empty where there are none.
 pub(crate) fn facts(result: &CheckResult) -> String {
-    let fact = |(name, n): &(std::borrow::Cow<'static, str>, usize)| format!("{} {}", words(name), count(*n));
+    let fact = |(name, n): &(Cow<'static, str>, usize)| format!("{} {}", words(name), count(*n));
     result.facts.iter().map(fact).collect::<Vec<_>>().join(", ")
 }
 

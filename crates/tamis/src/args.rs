@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Leaks(LeaksArgs),
     /// Finds labels that are probably wrong, by out-of-sample probabilities or by vectors.
     Labels(LabelsArgs),
+    /// Renders the record of an audit again, without auditing.
+    Report(AgainArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
     /// Lists the models that have a name, shows, downloads and verifies them.
@@ -111,6 +113,20 @@ pub(crate) struct ReportArgs {
     /// Seed of all random choices. [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+}
+
+/// Arguments of `tamis report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgainArgs {
+    /// Folder that an audit has written.
+    #[arg(value_name = "DIR", default_value = "tamis-out")]
+    pub(crate) dir: PathBuf,
+    /// Prints this format to stdout, or to --output. [default: report.html in the folder is written anew]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
+    pub(crate) format: Option<String>,
+    /// Writes to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Arguments of `tamis audit`.

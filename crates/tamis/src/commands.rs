@@ -29,6 +29,8 @@ pub(crate) mod models;
 
 pub(crate) mod pairs;
 
+pub(crate) mod report;
+
 mod trial;
 
 /// More threads than any machine that this runs on has; far more end in a system that has no memory for their stacks.

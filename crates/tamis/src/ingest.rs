@@ -25,6 +25,11 @@ use crate::model::Model;
 /// Raised when a decode gives something else than before, so that records of an older version are not taken up.
 const RECORD_VERSION: &str = "3";
 
+/// Who keeps what a content is: its text, or what is known of the image and its small versions.
+pub(crate) fn records_producer(modality: Modality) -> Producer {
+    Producer::new(modality.id(), &[("version", RECORD_VERSION)])
+}
+
 /// How much is read, embedded and committed at once: what a crash may cost. No result depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowSize {
@@ -218,7 +223,7 @@ struct NewVectors {
 impl<'a> Pass<'a> {
     fn new(modality: Modality, model: Option<&'a Model>, store: &Store) -> Result<Self, StoreError> {
         let started = Instant::now();
-        let records = store.table(&Producer::new(modality.id(), &[("version", RECORD_VERSION)]))?;
+        let records = store.table(&records_producer(modality))?;
         let vectors = model.map(|model| store.table(&model.producer())).transpose()?;
         let n_damaged = records.damaged() + vectors.as_ref().map_or(0, Table::damaged);
         if 0 < n_damaged {

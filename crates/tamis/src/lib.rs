@@ -35,6 +35,8 @@ pub mod output;
 
 pub mod predictions;
 
+pub mod record;
+
 pub mod probabilities;
 
 pub mod dry_run;

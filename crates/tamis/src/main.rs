@@ -27,6 +27,7 @@ fn main() -> std::process::ExitCode {
         Command::Pairs(args) => commands::pairs::run(&args),
         Command::Leaks(args) => commands::leaks::run(args),
         Command::Labels(args) => commands::labels::run(&args),
+        Command::Report(args) => commands::report::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Doctor => commands::doctor::run(),

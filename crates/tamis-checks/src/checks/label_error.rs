@@ -94,7 +94,7 @@ impl Check for LabelError {
             .with("wrong_labels_high", rounded(judged.noise.rate.high))
             .with("classes", judged.class_table(cx))
             .with("confusions", confusions(cx, &judged));
-        result.scores = Some(SampleScores { name: "label_error_score", values });
+        result.scores = Some(SampleScores { name: "label_error_score".into(), values });
         Ok(result)
     }
 }

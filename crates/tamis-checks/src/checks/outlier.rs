@@ -120,7 +120,7 @@ fn scores(cx: &CheckContext<'_>, distances: &[(f64, SampleId)]) -> tamis_core::c
     }
     let groups = cx.identity();
     let values = cx.dataset.ids().map(|id| by_leader[groups.leader(id).idx()]).collect();
-    tamis_core::check::SampleScores { name: "outlier_score", values }
+    tamis_core::check::SampleScores { name: "outlier_score".into(), values }
 }
 
 fn finding(id: SampleId, distance: f64, nearest: Option<(SampleId, f32)>) -> Finding {

@@ -65,6 +65,12 @@ pub fn grey_of(record: &[u8]) -> Option<Grey> {
     Parts::of(record).map(|parts| Grey { width: parts.grey.0, height: parts.grey.1, values: parts.grey.2.to_vec() })
 }
 
+/// The format of [`ImageFacts::format`] that has this name.
+#[must_use]
+pub fn format_named(name: &str) -> Option<&'static str> {
+    formats().find(|it| *it == name)
+}
+
 /// Formats in the order of their codes: the kinds, and `raw` for pixels of a table.
 fn formats() -> impl Iterator<Item = &'static str> {
     Kind::all().map(Kind::id).chain([RAW])

@@ -50,7 +50,7 @@ fn finding(samples: &[u32]) -> Finding {
 }
 
 fn ran(info: &'static CheckInfo, samples: &[u32], scores: Option<(&'static str, Vec<f32>)>) -> CheckReport {
-    let scores = scores.map(|(name, values)| SampleScores { name, values });
+    let scores = scores.map(|(name, values)| SampleScores { name: name.into(), values });
     let outcome = Outcome::Ran(CheckResult { findings: vec![finding(samples)], scores, ..CheckResult::default() });
     CheckReport { info, outcome }
 }

@@ -232,7 +232,7 @@ fn joined(cells: &[String; N_COLUMNS], widths: &[usize]) -> String {
 }
 
 /// A sample on one line: key, what the evidence calls it, split, label, place, what the evidence says about it.
-fn described(report: &Report<'_>, sample: &Exhibited) -> String {
+fn described(report: &Report<'_>, sample: &Exhibited<'_>) -> String {
     let (dataset, id) = (report.dataset, sample.id);
     let roles: String = sample.roles.iter().map(|role| format!(" ({})", prose::words(role))).collect();
     let mut parts = vec![prose::key(dataset, id) + &roles, visible(dataset.split_name(id))];

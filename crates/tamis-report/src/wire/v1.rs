@@ -9,6 +9,9 @@ mod finding;
 
 mod labels;
 
+mod restore;
+
+use std::borrow::Cow;
 use std::io;
 
 use serde_json::{Map, Value as Json};
@@ -23,6 +26,7 @@ pub use labels::{
     Array, ClassNoiseRecord, ConfidentCounts, ConfusionRecord, EvidenceRecord, LABELS_SCHEMA, LabelCounts, Labels,
     RateRecord, ReviewRecord,
 };
+pub use restore::{Names, UnknownName, settings};
 
 use crate::RenderError;
 
@@ -60,7 +64,7 @@ pub fn write_audit(report: &Report<'_>, out: &mut dyn io::Write) -> Result<(), R
 
 /// Named values as a JSON object, in their order; a sample becomes its key.
 fn object(report: &Report<'_>, owner: &str, evidence: &Evidence) -> Result<Map<String, Json>, NotFinite> {
-    let entry = |(name, value): &(&'static str, Value)| Ok(((*name).to_owned(), json(report, owner, name, value)?));
+    let entry = |(name, value): &(Cow<'static, str>, Value)| Ok((name.to_string(), json(report, owner, name, value)?));
     evidence.0.iter().map(entry).collect()
 }
 
@@ -72,6 +76,7 @@ fn json(report: &Report<'_>, owner: &str, name: &str, value: &Value) -> Result<J
         Value::Bool(flag) => Json::from(*flag),
         Value::Sample(id) => Json::from(report.dataset.key(*id)),
         Value::Words(id, first, n) => Json::from(report.words(*id, *first, *n)),
+        Value::Quote(text) => Json::from(text.as_str()),
         Value::List(values) => {
             let values: Result<Vec<_>, _> = values.iter().map(|it| json(report, owner, name, it)).collect();
             Json::from(values?)

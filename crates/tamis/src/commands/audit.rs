@@ -140,7 +140,8 @@ fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
     found.ok_or_else(|| Usage(format!("fail_on is `{name}`, expected one of {known}")))
 }
 
-fn render_options() -> RenderOptions {
+/// What stdout can show.
+pub(super) fn render_options() -> RenderOptions {
     let stdout = std::io::stdout();
     let mut options = RenderOptions::default();
     if stdout.is_terminal() {

@@ -33,7 +33,7 @@ const BAR: f64 = 100.0;
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     title: String,
-    version: &'static str,
+    version: String,
     verdict: String,
     facts: Vec<Fact>,
     notes: Vec<String>,
@@ -186,7 +186,7 @@ impl Page {
         let scale = report.checks.iter().filter_map(high).fold(0.0, f64::max);
         Self {
             title: format!("Audit of {samples}"),
-            version: report.version,
+            version: report.version.to_owned(),
             verdict: overview::verdict(report),
             facts: overview::dataset_facts(report, MAX_LABELS).into_iter().map(Fact::from).collect(),
             notes: report.notes.iter().map(|it| visible(it)).collect(),
@@ -208,8 +208,8 @@ impl Page {
     }
 }
 
-impl From<(&'static str, String)> for Fact {
-    fn from((name, value): (&'static str, String)) -> Self {
+impl From<(&str, String)> for Fact {
+    fn from((name, value): (&str, String)) -> Self {
         Self { name: prose::words(name), value }
     }
 }
@@ -312,7 +312,7 @@ impl Item {
             confidence: finding.confidence.id(),
             message: visible(&finding.message),
             suggestion: prose::remedy(report.dataset, finding),
-            evidence: evidence.map(|(name, value)| (*name, prose::value(report, value)).into()).collect(),
+            evidence: evidence.map(|(name, value)| (&**name, prose::value(report, value)).into()).collect(),
             samples: cards.map(|(sample, passage)| Card::new(report, &exhibit, sample, passage)).collect(),
             are_pictures: matches!(report.contents, Contents::Images(_)),
             more: (0 < exhibit.n_hidden)
@@ -348,7 +348,7 @@ impl Change {
 }
 
 impl Card {
-    fn new(report: &Report<'_>, exhibit: &Exhibit<'_>, sample: &Exhibited, passage: Passage) -> Self {
+    fn new(report: &Report<'_>, exhibit: &Exhibit<'_>, sample: &Exhibited<'_>, passage: Passage) -> Self {
         let (dataset, id) = (report.dataset, sample.id);
         let (mut text, mut picture) = (None, None);
         let remark = match passage {
@@ -405,5 +405,5 @@ fn provenance(report: &Report<'_>) -> Vec<Fact> {
 }
 
 fn facts(report: &Report<'_>, evidence: &Evidence) -> Vec<Fact> {
-    evidence.0.iter().map(|(name, value)| (*name, prose::value(report, value)).into()).collect()
+    evidence.0.iter().map(|(name, value)| (&**name, prose::value(report, value)).into()).collect()
 }

@@ -1,7 +1,6 @@
 //! `audit.json`: what was audited, with what, and what became of every check.
 
-use std::collections::BTreeMap;
-
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -209,8 +208,8 @@ pub struct CheckRecord {
     pub threshold: Option<f64>,
     /// Where that number comes from, or what decided in its place; null where the check does not say.
     pub threshold_source: Option<String>,
-    /// Further counts of the check by name.
-    pub facts: BTreeMap<String, u64>,
+    /// Further counts of the check by name, in its order.
+    pub facts: IndexMap<String, u64>,
     /// Further numbers and tables of the check; each check's page says which.
     #[serde(default)]
     pub details: Map<String, Json>,
@@ -430,7 +429,7 @@ impl CheckRecord {
             interval: None,
             threshold: None,
             threshold_source: None,
-            facts: BTreeMap::new(),
+            facts: IndexMap::new(),
             details: Map::new(),
             notes: Vec::new(),
             curve: Vec::new(),

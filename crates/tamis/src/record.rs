@@ -1,0 +1,546 @@
+//! The record that an audit left behind, read back: what is shown, compared or decided on without auditing again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tamis_core::check::SampleScores;
+use tamis_core::{
+    CheckReport, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families, Family,
+    FileId, Fingerprints, Grey, IdentityLevel, ImageFacts, ImageSource, InputFile, Modality, ModelFacts, ModelInput,
+    Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, Shared, StageTime, Star,
+    State, Verified,
+};
+use tamis_data::artifacts::{self, ArtifactError, Columns};
+use tamis_data::atomic::Commits;
+use tamis_data::store::{Store, StoreError, Table};
+use tamis_data::{StoredImages, StoredTexts, image};
+use tamis_report::wire::v1::{self, Names, UnknownName};
+
+use crate::audit::check_def;
+use crate::ingest::records_producer;
+
+/// A record that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// There is none, or not a whole one.
+    #[error("{path} holds no record of an audit: `{file}` is not there, which an audit writes{}", if *.is_last { " last" } else { "" })]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+        /// The file.
+        file: &'static str,
+        /// Whether it is written when all else is done.
+        is_last: bool,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path}{}: expected what tamis {} writes", .line.map_or_else(String::new, |it| format!(" line {it}")), env!("CARGO_PKG_VERSION"))]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// One-based, where the file has lines.
+        line: Option<usize>,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+    /// The record is of a version that this program does not know.
+    #[error("{path} is of the format `{got}`, expected `{}`", v1::AUDIT_SCHEMA)]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        got: String,
+    },
+    /// A check that this program does not have.
+    #[error("{path} records the check `{id}`, which tamis {} does not have; it was written by tamis {version}", env!("CARGO_PKG_VERSION"))]
+    UnknownCheck {
+        /// The file.
+        path: PathBuf,
+        /// The check.
+        id: String,
+        /// The version that wrote it.
+        version: String,
+    },
+    /// A Parquet file cannot be read.
+    #[error("cannot read {path}")]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ArtifactError,
+    },
+    /// Files of different runs.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
+    /// The store is in use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A whole record: all that a [`Report`] lends, but for what only an audit knows.
+///
+/// Families keep neither diameter nor weakest link, pairs not what they have in common. Contents come from the store of the
+/// record; where that was deleted texts are gone, and of pictures the thumbnails of findings are left.
+#[derive(Debug)]
+pub struct Record {
+    /// `audit.json`.
+    pub audit: v1::Audit,
+    /// All findings, as they stand in `findings.jsonl`.
+    pub findings: Vec<v1::Finding>,
+    /// The samples.
+    pub dataset: Dataset,
+    /// Their hashes.
+    pub fingerprints: Fingerprints,
+    families: Families,
+    pairs: Vec<PairSet>,
+    checks: Vec<CheckReport>,
+    contents: Kept,
+    config: Evidence,
+    timing: Vec<StageTime>,
+    outputs: Vec<InputFile>,
+    dir: PathBuf,
+    /// Holds the lock on the folder.
+    _store: Store,
+}
+
+/// Contents that the store kept.
+#[derive(Debug)]
+enum Kept {
+    Texts(StoredTexts),
+    Images(KeptImages),
+}
+
+impl Record {
+    /// Reads the record in the folder `dir` and locks the folder.
+    ///
+    /// # Errors
+    /// When it is not there, not whole, damaged, of another version, or in use.
+    pub fn open(dir: &Path) -> Result<Self, RecordError> {
+        for (file, is_last) in [("audit.json", true), ("findings.jsonl", false), ("samples.parquet", false)] {
+            if !dir.join(file).is_file() {
+                return Err(RecordError::Missing { path: dir.to_owned(), file, is_last });
+            }
+        }
+        let audit = audit(&dir.join("audit.json"))?;
+        let findings = findings(&dir.join("findings.jsonl"))?;
+        let path = dir.join("samples.parquet");
+        let at = |source| RecordError::Artifact { path: path.clone(), source };
+        let columns = Columns::open(&path).map_err(at)?;
+        let modality = if audit.dataset.modality == Modality::Image.id() { Modality::Image } else { Modality::Text };
+        let dataset = dataset(&audit, &columns).map_err(at)?;
+        let fingerprints = fingerprints(modality, &columns).map_err(at)?;
+        let names = Names::new(&dataset);
+        let families = families(&names, &columns, dataset.len()).map_err(at)?;
+        let checks = checks(dir, &audit, &findings, &names, &columns)?;
+        let pairs = pairs(&dir.join("pairs.parquet"), &names, &checks, &columns)?;
+        let config = v1::settings(&audit.config);
+        let store = Store::open(&dir.join("store"), Arc::new(Commits::new()))?;
+        let contents = contents(dir, &store, &dataset, &fingerprints, &columns)?;
+        drop(names);
+        let timing = audit.timing.iter().map(|it| StageTime {
+            stage: it.stage.clone(),
+            rows: count(it.rows),
+            seconds: it.seconds,
+            reused: count(it.reused),
+        });
+        Ok(Self {
+            timing: timing.collect(),
+            outputs: audit.outputs.iter().map(input_file).collect(),
+            audit,
+            findings,
+            dataset,
+            fingerprints,
+            families,
+            pairs,
+            checks,
+            contents,
+            config,
+            dir: dir.to_owned(),
+            _store: store,
+        })
+    }
+
+    /// All that outputs get to see.
+    #[must_use]
+    pub fn report(&self) -> Report<'_> {
+        let device = self.audit.device.clone().zip(self.audit.dtype.clone());
+        Report {
+            version: &self.audit.tool.version,
+            command: self.audit.command.clone(),
+            config: self.config.clone(),
+            notes: self.audit.notes.clone(),
+            dataset: &self.dataset,
+            contents: match &self.contents {
+                Kept::Texts(texts) => Contents::Texts(texts),
+                Kept::Images(images) => Contents::Images(images),
+            },
+            fingerprints: &self.fingerprints,
+            families: &self.families,
+            pairs: self.pairs.iter().collect(),
+            model: self.audit.model.as_ref().map(model),
+            device: device.map(|(device, dtype)| DeviceFacts { device, dtype }),
+            seed: self.audit.seed,
+            checks: &self.checks,
+            timing: &self.timing,
+            outputs: &self.outputs,
+            out: self.dir.clone(),
+        }
+    }
+
+    /// Names the files of the record anew, one of which has changed.
+    pub fn set_output(&mut self, output: InputFile) {
+        match self.outputs.iter_mut().find(|it| it.path == output.path) {
+            Some(known) => *known = output,
+            None => self.outputs.push(output),
+        }
+    }
+}
+
+fn audit(path: &Path) -> Result<v1::Audit, RecordError> {
+    let read = |source| RecordError::Read { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let parse = |source| RecordError::Parse { path: path.to_owned(), line: None, source };
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(parse)?;
+    let got = json.get("schema").and_then(serde_json::Value::as_str).unwrap_or("none");
+    if got != v1::AUDIT_SCHEMA {
+        return Err(RecordError::Schema { path: path.to_owned(), got: got.to_owned() });
+    }
+    serde_json::from_str(&text).map_err(parse)
+}
+
+fn findings(path: &Path) -> Result<Vec<v1::Finding>, RecordError> {
+    let read = |source| RecordError::Read { path: path.to_owned(), source };
+    let lines = BufReader::new(File::open(path).map_err(read)?).lines().enumerate();
+    let parse = |(idx, line): (usize, io::Result<String>)| {
+        let line = line.map_err(read)?;
+        serde_json::from_str(&line).map_err(|source| RecordError::Parse {
+            path: path.to_owned(),
+            line: Some(idx + 1),
+            source,
+        })
+    };
+    lines.map(parse).collect()
+}
+
+/// The samples in reading order, with files, splits and labels in the order in which they were first seen.
+fn dataset(audit: &v1::Audit, columns: &Columns) -> Result<Dataset, ArtifactError> {
+    let mut builder = DatasetBuilder::new();
+    let file_of: HashMap<&str, FileId> =
+        audit.inputs.iter().map(|it| (it.path.as_str(), builder.add_file(input_file(it)))).collect();
+    for split in &audit.dataset.splits {
+        builder.split(&split.name, Some(split.role.into()));
+    }
+    for label in &audit.dataset.labels {
+        builder.label(&label.name);
+    }
+    let own: Vec<(&str, Vec<Option<String>>)> = columns
+        .names()
+        .iter()
+        .filter_map(|name| Some((name.strip_prefix("column.")?, name)))
+        .map(|(own, name)| Ok((own, columns.texts(name)?)))
+        .collect::<Result<_, ArtifactError>>()?;
+    let (keys, files) = (columns.whole_texts("key")?, columns.whole_texts("file")?);
+    let (splits, states) = (columns.whole_texts("split")?, columns.whole_texts("state")?);
+    let (labels, rows, notes) = (columns.texts("label")?, columns.integers("row")?, columns.texts("note")?);
+    for (idx, key) in keys.iter().enumerate() {
+        let file = file_of.get(files[idx].as_str()).ok_or_else(|| columns.unlike("file", "the files of audit.json"))?;
+        let (state, note) = match states[idx].as_str() {
+            "ok" => (State::Ok, notes[idx].clone()),
+            "empty" => (State::Empty, notes[idx].clone()),
+            _ => (State::Unreadable(notes[idx].clone().unwrap_or_default()), None),
+        };
+        let sample = Sample {
+            origin: Origin { file: *file, row: rows[idx].and_then(|it| u64::try_from(it).ok()) },
+            split: builder.split(&splits[idx], None),
+            label: labels[idx].as_deref().map(|it| builder.label(it)),
+            state,
+            note,
+        };
+        let own = own.iter().filter_map(|(name, values)| Some((*name, values[idx].as_deref()?)));
+        builder.push(key, sample, own).map_err(|_| columns.unlike("key", "fewer samples"))?;
+    }
+    Ok(builder.finish())
+}
+
+fn fingerprints(modality: Modality, columns: &Columns) -> Result<Fingerprints, ArtifactError> {
+    let levels = IdentityLevel::of(modality);
+    let mut by_level = Vec::new();
+    for level in levels {
+        let name = format!("identity_{}", level.id());
+        let parsed = columns.texts(&name)?.into_iter().map(|hex| match hex {
+            Some(hex) => digest(&hex).map(Some).ok_or_else(|| columns.unlike(&name, "64 hexadecimal digits")),
+            None => Ok(None),
+        });
+        by_level.push(parsed.collect::<Result<Vec<Option<Digest>>, _>>()?);
+    }
+    let mut fingerprints = Fingerprints::new(modality);
+    for row in 0..columns.len() {
+        let digests: Option<Vec<Digest>> = by_level.iter().map(|digests| digests[row]).collect();
+        fingerprints.push(digests.as_deref());
+    }
+    Ok(fingerprints)
+}
+
+/// The digest that 64 hexadecimal digits spell.
+fn digest(hex: &str) -> Option<Digest> {
+    let hash = blake3::Hash::from_hex(hex).ok()?;
+    Some(Digest(*hash.as_bytes()))
+}
+
+fn families(names: &Names<'_>, columns: &Columns, n: usize) -> Result<Families, ArtifactError> {
+    let mut members: BTreeMap<SampleId, Vec<SampleId>> = BTreeMap::new();
+    for (idx, first) in columns.whole_texts("family")?.iter().enumerate() {
+        let first = names.sample(first).map_err(|_| columns.unlike("family", "keys of samples"))?;
+        members.entry(first).or_default().push(SampleId::from_idx(idx));
+    }
+    let of = |members: Vec<SampleId>| Family { members, diameter: 0, weakest_link: 0.0 };
+    Ok(Families::new(n, members.into_values().filter(|it| 1 < it.len()).map(of).collect()))
+}
+
+/// What became of every check, with its findings and scores.
+fn checks(
+    dir: &Path,
+    audit: &v1::Audit,
+    findings: &[v1::Finding],
+    names: &Names<'_>,
+    columns: &Columns,
+) -> Result<Vec<CheckReport>, RecordError> {
+    let mut by_check: BTreeMap<&str, Vec<tamis_core::Finding>> = BTreeMap::new();
+    for finding in findings {
+        by_check.entry(&finding.check).or_default().push(finding.restore(names)?);
+    }
+    let check = |record: &v1::CheckRecord| {
+        let def = check_def(&record.id).ok_or_else(|| RecordError::UnknownCheck {
+            path: dir.join("audit.json"),
+            id: record.id.clone(),
+            version: audit.tool.version.clone(),
+        })?;
+        let mut outcome = record.restore(by_check.remove(record.id.as_str()).unwrap_or_default(), names)?;
+        if let Outcome::Ran(result) = &mut outcome {
+            let scores = scores(&record.id, columns);
+            result.scores =
+                scores.map_err(|source| RecordError::Artifact { path: dir.join("samples.parquet"), source })?;
+        }
+        Ok(CheckReport { info: &def.info, outcome })
+    };
+    audit.checks.iter().map(check).collect()
+}
+
+/// The scores that stand before the column of the check.
+fn scores(id: &str, columns: &Columns) -> Result<Option<SampleScores>, ArtifactError> {
+    let flag = id.replace('-', "_");
+    let place = columns.names().iter().position(|it| *it == flag);
+    let Some(name) = place.and_then(|it| columns.names().get(it.checked_sub(1)?)) else { return Ok(None) };
+    if !name.ends_with("_score") {
+        return Ok(None);
+    }
+    let values = columns.numbers(name)?.into_iter().map(|it| it.unwrap_or(f32::NAN)).collect();
+    Ok(Some(SampleScores { name: name.clone().into(), values }))
+}
+
+/// The pairs within and across splits; none where the record has no such file.
+fn pairs(
+    path: &Path,
+    names: &Names<'_>,
+    checks: &[CheckReport],
+    samples: &Columns,
+) -> Result<Vec<PairSet>, RecordError> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let at = |source| RecordError::Artifact { path: path.to_owned(), source };
+    let columns = Columns::open(path).map_err(at)?;
+    let texts = |name: &str| columns.whole_texts(name).map_err(at);
+    let (a_keys, b_keys, a_splits, b_splits) = (texts("a_key")?, texts("b_key")?, texts("a_split")?, texts("b_split")?);
+    let kinds = texts("kind")?;
+    let rungs = columns.texts("rung").map_err(at)?;
+    let (similarities, scores) = (columns.numbers("similarity").map_err(at)?, columns.numbers("score").map_err(at)?);
+    let mut sets = [PairSearch::WithinSplits, PairSearch::AcrossSplits].map(|search| empty_set(search, checks));
+    for row in 0..columns.len() {
+        let set = &mut sets[usize::from(a_splits[row] != b_splits[row])];
+        let pair = Pair {
+            a: names.sample(&a_keys[row])?,
+            b: names.sample(&b_keys[row])?,
+            kind: kind(&kinds[row]).ok_or_else(|| at(columns.unlike("kind", "kinds of pairs")))?,
+            similarity: similarities[row].unwrap_or(f32::NAN),
+            verified: scores[row].map(|score| Verified { score, shared: Shared::Nothing, overlap: None }),
+        };
+        match rungs[row].as_deref() {
+            Some("copy") => set.min_copy = set.min_copy.min(pair.score()),
+            Some("semantic") => set.min = set.min.min(pair.similarity),
+            _ => {}
+        }
+        set.pairs.push(pair);
+        set.n_found += 1;
+    }
+    sets[0].stars = stars(names, samples, &sets[0])?;
+    Ok(sets.into_iter().filter(|set| !set.pairs.is_empty()).collect())
+}
+
+/// A set whose bounds are those of the pairs that will be in it.
+fn empty_set(search: PairSearch, checks: &[CheckReport]) -> PairSet {
+    let id = if search == PairSearch::WithinSplits { "near-duplicate" } else { "split-leak" };
+    let source = checks.iter().find(|check| check.info.id == id).map(|check| match &check.outcome {
+        Outcome::Ran(result) => result.threshold_source.clone(),
+        Outcome::Skipped(_) | Outcome::Failed(_) => String::new(),
+    });
+    PairSet {
+        search,
+        min: f32::INFINITY,
+        min_source: source.clone().unwrap_or_default(),
+        min_copy: f32::INFINITY,
+        min_copy_source: source.unwrap_or_default(),
+        pairs: Vec::new(),
+        min_kept: 0.0,
+        n_found: 0,
+        n_not_compared: 0,
+        stars: Vec::new(),
+    }
+}
+
+/// The stars that `samples.parquet` names; a member's score is that of its pair with the leader, or 1.
+fn stars(names: &Names<'_>, samples: &Columns, set: &PairSet) -> Result<Vec<Star>, RecordError> {
+    let leaders = samples.texts("star");
+    let Ok(leaders) = leaders else { return Ok(Vec::new()) };
+    let score_of: HashMap<(SampleId, SampleId), f32> = set
+        .pairs
+        .iter()
+        .map(|pair| ((pair.a, pair.b), if set.rung(pair) == Some(Rung::Copy) { pair.score() } else { pair.similarity }))
+        .collect();
+    let copies: HashSet<(SampleId, SampleId)> = set.of_rung(Rung::Copy).map(|pair| (pair.a, pair.b)).collect();
+    let mut stars: BTreeMap<SampleId, Star> = BTreeMap::new();
+    for (idx, leader) in leaders.iter().enumerate() {
+        let Some(leader) = leader else { continue };
+        let (leader, id) = (names.sample(leader)?, SampleId::from_idx(idx));
+        let star = stars.entry(leader).or_insert_with(|| Star { leader, rung: Rung::Semantic, members: Vec::new() });
+        if id == leader {
+            continue;
+        }
+        let pair = (leader.min(id), leader.max(id));
+        star.members.push((id, score_of.get(&pair).copied().unwrap_or(1.0)));
+        if copies.contains(&pair) {
+            star.rung = Rung::Copy;
+        }
+    }
+    let mut stars: Vec<Star> = stars.into_values().collect();
+    stars.iter_mut().for_each(|star| star.members.sort_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0))));
+    Ok(stars)
+}
+
+fn kind(id: &str) -> Option<PairKind> {
+    [PairKind::Cosine, PairKind::Jaccard, PairKind::Containment, PairKind::Hamming].into_iter().find(|it| it.id() == id)
+}
+
+/// Contents from the store.
+fn contents(
+    dir: &Path,
+    store: &Store,
+    dataset: &Dataset,
+    fingerprints: &Fingerprints,
+    columns: &Columns,
+) -> Result<Kept, RecordError> {
+    let table = store.table(&records_producer(fingerprints.modality()))?;
+    let is_kept = |id: &SampleId| dataset.sample(*id).state == State::Ok;
+    let digest = |id: SampleId| is_kept(&id).then(|| fingerprints.digest(id, IdentityLevel::Bytes)).flatten();
+    let digests: Vec<Option<Digest>> = dataset.ids().map(digest).collect();
+    if fingerprints.modality() == Modality::Text {
+        return Ok(Kept::Texts(StoredTexts::new(table, digests)));
+    }
+    let at = |file: &str| {
+        let path = dir.join(file);
+        move |source| RecordError::Artifact { path: path.clone(), source }
+    };
+    let facts = facts(&table, &digests, columns).map_err(at("samples.parquet"))?;
+    let path = dir.join("thumbnails.parquet");
+    let named =
+        if path.is_file() { artifacts::read_thumbnails(&path).map_err(at("thumbnails.parquet"))? } else { Vec::new() };
+    let stored = StoredImages::new(table, digests, facts, image::thumbnail_of, image::grey_of);
+    let id_of: HashMap<&str, SampleId> = dataset.ids().map(|id| (dataset.key(id), id)).collect();
+    let thumbnails = named.into_iter().filter_map(|(key, file)| Some((*id_of.get(key.as_str())?, file))).collect();
+    Ok(Kept::Images(KeptImages { stored, thumbnails }))
+}
+
+/// What is known of each picture: from the store, else what `samples.parquet` has of it.
+fn facts(
+    table: &Table,
+    digests: &[Option<Digest>],
+    columns: &Columns,
+) -> Result<Vec<Option<ImageFacts>>, ArtifactError> {
+    let (widths, heights) = (columns.integers("width")?, columns.integers("height")?);
+    let (modes, formats) = (columns.texts("mode")?, columns.texts("format")?);
+    let (phashes, dhashes) = (columns.texts("phash")?, columns.texts("dhash")?);
+    let stored = |digest: &Digest| {
+        let record = table.get(digest).ok().flatten()?;
+        image::ImageRecord::parse(&record).map(|it| it.facts)
+    };
+    let recorded = |row: usize| {
+        let side = |side: Option<i64>| side.and_then(|it| u32::try_from(it).ok());
+        let hash = |hex: &Option<String>| u64::from_str_radix(hex.as_deref()?, 16).ok();
+        let mode = modes[row].as_deref()?;
+        Some(ImageFacts {
+            width: side(widths[row])?,
+            height: side(heights[row])?,
+            mode: tamis_core::ColorMode::ALL.into_iter().find(|it| it.id() == mode)?,
+            format: image::format_named(formats[row].as_deref()?)?,
+            phash: hash(&phashes[row])?,
+            turned_phashes: [0; 7],
+            dhash: hash(&dhashes[row])?,
+            note: None,
+        })
+    };
+    Ok(digests.iter().enumerate().map(|(row, it)| it.as_ref().and_then(stored).or_else(|| recorded(row))).collect())
+}
+
+/// Pictures from the store, or their thumbnails where that was deleted.
+#[derive(Debug)]
+struct KeptImages {
+    stored: StoredImages,
+    thumbnails: HashMap<SampleId, Vec<u8>>,
+}
+
+impl ImageSource for KeptImages {
+    fn facts(&self, id: SampleId) -> Option<&ImageFacts> {
+        self.stored.facts(id)
+    }
+
+    fn thumbnail(&self, id: SampleId) -> Result<Option<Vec<u8>>, ContentError> {
+        self.stored.thumbnail(id).or_else(|error| self.thumbnails.get(&id).cloned().map(Some).ok_or(error))
+    }
+
+    fn grey(&self, id: SampleId) -> Result<Option<Grey>, ContentError> {
+        self.stored.grey(id)
+    }
+}
+
+fn input_file(record: &v1::InputRecord) -> InputFile {
+    InputFile { path: record.path.clone().into(), size_bytes: record.size, blake3: record.blake3.clone() }
+}
+
+fn model(record: &v1::ModelRecord) -> ModelFacts {
+    let input = match (&record.pixels, record.max_tokens) {
+        (Some(pixels), _) => ModelInput::Pixels(pixels.restore()),
+        (None, tokens) => ModelInput::Tokens(count(tokens.unwrap_or(0))),
+    };
+    ModelFacts {
+        id: record.id.clone(),
+        revision: record.revision.clone(),
+        weights_blake3: record.weights_blake3.clone(),
+        dim: count(record.dim),
+        input,
+    }
+}
+
+fn count(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
