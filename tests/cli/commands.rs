@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tamis_checks::CHECKS;
+use tamis_checks::{CHECKS, DIFF_CHECKS};
 
 use crate::common::{Workspace, model_folder, rows};
 
@@ -10,10 +10,10 @@ use crate::common::{Workspace, model_folder, rows};
 fn explain_lists_all_checks() {
     let run = Workspace::new().tamis(&["explain"]).expect(0);
     let listed: Vec<_> = run.stdout.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
-    let ids: Vec<_> = CHECKS.iter().map(|def| def.info.id).collect();
-    assert_eq!(listed, ids);
-    for (line, def) in run.stdout.lines().zip(CHECKS) {
-        assert!(line.ends_with(def.info.summary), "{line}");
+    let infos = || CHECKS.iter().map(|def| &def.info).chain(DIFF_CHECKS.iter().map(|check| check.info()));
+    assert_eq!(listed, infos().map(|info| info.id).collect::<Vec<_>>());
+    for (line, info) in run.stdout.lines().zip(infos()) {
+        assert!(line.ends_with(info.summary), "{line}");
     }
 }
 

@@ -11,6 +11,7 @@ mod commands;
 mod common;
 mod config;
 mod determinism;
+mod diff;
 mod errors;
 mod formats;
 #[cfg(feature = "hub")]

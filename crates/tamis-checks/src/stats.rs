@@ -81,7 +81,7 @@ impl FalseFlags {
     #[must_use]
     pub fn new(n_reference: usize, n_tests: usize, seed: u64) -> Self {
         let places: Vec<usize> = (1..=n_reference.min(LAST_PLACE)).collect();
-        let mut random = SplitMix(seed);
+        let mut random = SplitMix::new(seed);
         let mut counts: Vec<Vec<u32>> = places.iter().map(|_| Vec::with_capacity(N_ORDERS)).collect();
         for _ in 0..N_ORDERS {
             let (mut tests, mut above) = (n_tests, 0);
@@ -163,7 +163,7 @@ pub fn difference(first: &[f64], second: &[f64], seed: u64) -> Option<Difference
     let is_binary = first.iter().chain(second).all(|it| [0.0, 1.0].contains(it));
     let interval = if is_binary { Some(newcombe(first, second)) } else { welch(first, a, second, b) };
     let mut all: Vec<f64> = first.iter().chain(second).copied().collect();
-    let mut random = SplitMix(seed);
+    let mut random = SplitMix::new(seed);
     let mut as_far = 1_usize;
     for _ in 0..N_DRAWS {
         for place in 0..first.len() {
@@ -245,19 +245,46 @@ fn t_quantile(freedom: f64) -> f64 {
 
 /// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
 #[derive(Debug)]
-struct SplitMix(u64);
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
-    /// A whole number below `n`, which is above 0; the bias is below n / 2^64.
-    fn below(&mut self, n: usize) -> usize {
+    /// Starts with a seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.0;
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^= x >> 31;
+        x ^ (x >> 31)
+    }
+
+    /// A whole number below `n`, which is above 0; the bias is below n / 2^64.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "the product is below n * 2^64")]
-        let below = ((u128::from(x) * n as u128) >> 64) as usize;
+        let below = ((u128::from(self.next()) * n as u128) >> 64) as usize;
         below
+    }
+
+    /// A number in [0, 1).
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are left")]
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A number of the standard normal distribution (Box and Muller 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let (radius, angle) = (1.0 - self.unit(), self.unit() * std::f64::consts::TAU);
+        (-2.0 * radius.ln()).sqrt() * angle.cos()
+    }
+
+    /// Puts `values` into an order by chance (Fisher and Yates).
+    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+        for place in (1..values.len()).rev() {
+            values.swap(place, self.below(place + 1));
+        }
     }
 }
 

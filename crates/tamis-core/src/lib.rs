@@ -8,7 +8,8 @@
 //! 2. [`text`] is the one place where text is normalized, [`image`] what is known of a picture, and [`fingerprint`] the
 //!    place where "the same" is defined.
 //! 3. [`embedding`] and [`neighbors`] hold what models and joins compute.
-//! 4. [`check`] is what a check sees and what it answers; [`report`] is all that an output gets to see.
+//! 4. [`check`] is what a check sees and what it answers; [`report`] is all that an output gets to see, [`diff`] what two
+//!    versions of a dataset have to do with each other.
 //!
 //! Three rules hold everywhere. A [`SampleId`] is the reading order, so arrays are indexed by it and ties go to the
 //! smaller one. Scores grow with suspicion. Bad data is a finding, never an error.
@@ -31,6 +32,8 @@ pub mod check;
 
 pub mod report;
 
+pub mod diff;
+
 pub mod progress;
 
 pub use check::{
@@ -42,6 +45,7 @@ pub use dataset::{
     Column, Dataset, DatasetBuilder, FileId, InputFile, LabelId, Origin, Sample, SampleId, SplitId, SplitRole, State,
     StringArena,
 };
+pub use diff::{Change, DiffCheck, DiffContext, Drift, Matching, Version};
 pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
 pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, InputSpec, Margins, Orientation, Pixels};

@@ -1,6 +1,6 @@
 //! What an audit shows and writes.
 //!
-//! A [`tamis_core::Report`] comes in, bytes go out. There are two kinds of output, and they answer to different people:
+//! A [`tamis_core::Report`] comes in, bytes go out. There are three kinds of output, and they answer to different people:
 //!
 //! - [`wire`] holds the formats that programs read. They are versioned and apart from the domain types, so that either
 //!   can change without the other; nothing in them is rounded, shortened or left out.
@@ -8,6 +8,7 @@
 //!   they share `overview` (what was audited and what became of each check), `exhibit` (which samples stand for a finding,
 //!   and what is said next to each), `prose` (numbers and suggestions in words), `snippet` (cutting and escaping of texts)
 //!   and `terminal` (columns, wrapping, color).
+//! - [`comparison`] shows how two versions differ.
 //!
 //! Two rules hold in every file. Whatever comes from the user's data is untrusted: on a terminal control characters are
 //! escaped, in HTML everything is. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
@@ -15,6 +16,8 @@
 pub mod wire;
 
 pub mod renderers;
+
+pub mod comparison;
 
 mod overview;
 

@@ -11,6 +11,10 @@ use tamis_labels::{Filter, QualityScore};
 use tamis_neighbors::Shingle;
 use tamis_report::RENDERERS;
 
+mod record;
+
+pub(crate) use record::{AgainArgs, DiffArgs};
+
 /// Audits a dataset before somebody trains or evaluates on it.
 #[derive(Debug, clap::Parser)]
 #[command(name = "tamis", version, arg_required_else_help = true, max_term_width = 100)]
@@ -38,6 +42,8 @@ pub(crate) enum Command {
     Labels(LabelsArgs),
     /// Renders the record of an audit again, without auditing.
     Report(AgainArgs),
+    /// Compares two versions of a dataset: samples, labels, findings, distributions.
+    Diff(DiffArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
     /// Lists the models that have a name, shows, downloads and verifies them.
@@ -113,20 +119,6 @@ pub(crate) struct ReportArgs {
     /// Seed of all random choices. [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-}
-
-/// Arguments of `tamis report`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct AgainArgs {
-    /// Folder that an audit has written.
-    #[arg(value_name = "DIR", default_value = "tamis-out")]
-    pub(crate) dir: PathBuf,
-    /// Prints this format to stdout, or to --output. [default: report.html in the folder is written anew]
-    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
-    pub(crate) format: Option<String>,
-    /// Writes to this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// Arguments of `tamis audit`.

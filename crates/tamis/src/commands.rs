@@ -15,6 +15,8 @@ pub(crate) mod audit;
 
 pub(crate) mod completions;
 
+pub(crate) mod diff;
+
 pub(crate) mod doctor;
 
 pub(crate) mod embed;

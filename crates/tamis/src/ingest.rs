@@ -30,6 +30,12 @@ pub(crate) fn records_producer(modality: Modality) -> Producer {
     Producer::new(modality.id(), &[("version", RECORD_VERSION)])
 }
 
+/// Whether the content of a record of a vector was cut, and the vector; `None` where it is no such record.
+pub(crate) fn vector_of(record: &[u8]) -> Option<(bool, Vec<f32>)> {
+    let (cut, rest) = record.split_first()?;
+    Some((*cut != 0, bytes_to_f32s(rest)?))
+}
+
 /// How much is read, embedded and committed at once: what a crash may cost. No result depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowSize {
@@ -366,8 +372,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let record = vectors.get(content)?.unwrap_or_default();
-            let vector = record.split_first().and_then(|(cut, rest)| Some((*cut != 0, bytes_to_f32s(rest)?)));
-            let (cut, vector) = vector.ok_or_else(|| vectors.invalid())?;
+            let (cut, vector) = vector_of(&record).ok_or_else(|| vectors.invalid())?;
             let row = self.truncated.len();
             self.rows.extend(vector);
             self.truncated.push(cut);

@@ -17,6 +17,8 @@ pub mod copies;
 
 pub mod device;
 
+pub mod diff;
+
 pub mod impact;
 
 pub mod ingest;

@@ -15,12 +15,12 @@ use tamis_core::{
 };
 use tamis_data::artifacts::{self, ArtifactError, Columns};
 use tamis_data::atomic::Commits;
-use tamis_data::store::{Store, StoreError, Table};
+use tamis_data::store::{Producer, Store, StoreError, Table};
 use tamis_data::{StoredImages, StoredTexts, image};
 use tamis_report::wire::v1::{self, Names, UnknownName};
 
 use crate::audit::check_def;
-use crate::ingest::records_producer;
+use crate::ingest::{records_producer, vector_of};
 
 /// A record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,22 @@ pub struct Record {
     outputs: Vec<InputFile>,
     dir: PathBuf,
     /// Holds the lock on the folder.
-    _store: Store,
+    store: Store,
+}
+
+/// Vectors in the store.
+#[derive(Debug)]
+pub struct Vectors(Table);
+
+impl Vectors {
+    /// The unit vector of a sample of `record`; `None` where it has none.
+    #[must_use]
+    pub fn get(&self, record: &Record, id: SampleId) -> Option<Vec<f32>> {
+        let content = record.fingerprints.digest(id, IdentityLevel::Bytes)?;
+        let vector = vector_of(&self.0.get(&content).ok().flatten()?)?.1;
+        let norm = vector.iter().map(|it| it * it).sum::<f32>().sqrt();
+        Some(vector.into_iter().map(|it| it / norm).collect())
+    }
 }
 
 /// Contents that the store kept.
@@ -167,7 +182,7 @@ impl Record {
             contents,
             config,
             dir: dir.to_owned(),
-            _store: store,
+            store,
         })
     }
 
@@ -196,6 +211,14 @@ impl Record {
             outputs: &self.outputs,
             out: self.dir.clone(),
         }
+    }
+
+    /// The vectors that `producer` made of the contents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn vectors(&self, producer: &Producer) -> Result<Vectors, StoreError> {
+        self.store.table(producer).map(Vectors)
     }
 
     /// Names the files of the record anew, one of which has changed.

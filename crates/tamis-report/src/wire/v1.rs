@@ -1,9 +1,11 @@
-//! Version 1 of `findings.jsonl`, `audit.json`, and what `tamis labels` prints.
+//! Version 1 of `findings.jsonl`, `audit.json`, and what `tamis labels` and `tamis diff` print.
 //!
 //! Keys are written in the order of the fields below, and the types read back what they write. A number that is not
 //! finite has no place in JSON; it is an error of the check that gave it, never a silent `null`.
 
 mod audit;
+
+mod diff;
 
 mod finding;
 
@@ -20,6 +22,10 @@ use tamis_core::{Evidence, Report, Value};
 pub use audit::{
     AUDIT_SCHEMA, Audit, CheckOutcome, CheckRecord, CurvePoint, DatasetRecord, FullAudit, InputRecord, LabelRecord,
     ModelRecord, PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
+};
+pub use diff::{
+    ChangeRecord, CheckDiff, DIFF_SCHEMA, Diff, DriftRecord, Outcome as VersionOutcome, SampleCounts, ShareRecord,
+    VersionRecord,
 };
 pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, findings};
 pub use labels::{
@@ -159,6 +165,7 @@ mod tests {
         compare_schema::<Audit>("audit.v1.json");
         compare_schema::<Finding>("finding.v1.json");
         compare_schema::<Labels>("labels.v1.json");
+        compare_schema::<Diff>("diff.v1.json");
     }
 
     fn compare_schema<T: JsonSchema>(name: &str) {

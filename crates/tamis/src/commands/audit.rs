@@ -53,7 +53,31 @@ pub(crate) fn run_on(
         return Ok(ExitStatus::Clean);
     }
     interrupt::say_how_to_resume(&options.out);
-    let mut audit = audit::run(options, &bars)?;
+    let audit = recorded(options, &bars, further)?;
+    match print(&audit, renderer) {
+        // Whoever read the report had enough of it; what was found stands.
+        Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    Ok(status(&audit, fail_on, args.report.exit_zero))
+}
+
+/// Audits data as `tamis audit PATH --out DIR` does, but prints no report.
+pub(super) fn record(args: &AuditArgs) -> anyhow::Result<()> {
+    let (file, config_file) = config::load(args.read.config.as_deref())?;
+    let bars = Bars::new(args.read.quiet);
+    let options = options(args, inputs(&args.read)?, &file, fail_on(args, &file)?, config_file)?;
+    recorded(options, &bars, |_, _| Ok(Vec::new()))?;
+    Ok(())
+}
+
+/// Audits, and writes the record.
+fn recorded(
+    options: AuditOptions,
+    bars: &Bars,
+    further: impl FnOnce(&Report<'_>, &Commits) -> anyhow::Result<Vec<InputFile>>,
+) -> anyhow::Result<Audit> {
+    let mut audit = audit::run(options, bars)?;
     let started = Instant::now();
     let mut outputs = output::write(&audit.report(), audit.commits())?;
     outputs.extend(further(&audit.report(), audit.commits())?);
@@ -61,12 +85,7 @@ pub(crate) fn run_on(
     let n_findings = audit.report().findings().count();
     audit.add_time("write", n_findings, started.elapsed().as_secs_f64());
     output::write_audit(&audit.report(), audit.commits())?;
-    match print(&audit, renderer) {
-        // Whoever read the report had enough of it; what was found stands.
-        Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
-    Ok(status(&audit, fail_on, args.report.exit_zero))
+    Ok(audit)
 }
 
 fn print(audit: &Audit, renderer: &dyn Renderer) -> Result<(), RenderError> {

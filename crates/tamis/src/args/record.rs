@@ -1,0 +1,50 @@
+//! Arguments of the commands on records of audits.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use tamis_core::Severity;
+use tamis_report::RENDERERS;
+
+/// Arguments of `tamis report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgainArgs {
+    /// Folder that an audit has written.
+    #[arg(value_name = "DIR", default_value = "tamis-out")]
+    pub(crate) dir: PathBuf,
+    /// Prints this format to stdout, or to --output. [default: report.html in the folder is written anew]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(RENDERERS.iter().map(|it| it.id())))]
+    pub(crate) format: Option<String>,
+    /// Writes to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Arguments of `tamis diff`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The earlier version: a folder that an audit has written, or data, which are audited first.
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// The later version.
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// How the difference is printed.
+    #[arg(long, value_name = "FORMAT", value_parser = ["full", "json", "markdown", "html"], default_value = "full")]
+    pub(crate) format: String,
+    /// Writes to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Exits with 1 where something of this severity or above is found.
+    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::id)), default_value = "high")]
+    pub(crate) fail_on: String,
+    /// Exits with 0 whatever is found.
+    #[arg(long)]
+    pub(crate) exit_zero: bool,
+    /// Seed of the permutations.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
