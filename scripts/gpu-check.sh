@@ -70,7 +70,7 @@ fi
 if [ $# -ge 2 ]; then
     unpack "$2" tests
     # The tests look for fixtures relative to their crate.
-    (cd crates/tamis-embed && "$scratch/tests" --test-threads 1 ops:: parity::)
+    (cd crates/tamis-embed && "$scratch/tests" --test-threads 1 ops:: parity:: products::)
 fi
 unpack "$1" gpu_speed
 mkdir "$scratch/models"

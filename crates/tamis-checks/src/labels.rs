@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{
     CheckContext, CheckError, CheckResult, Evidence, LabelId, Need, PairNeed, PairSearch, Probabilities, SampleId,
 };
 use tamis_labels::{
     ConfidentLearning, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, LearningOptions,
-    NoiseEstimate, RowEvidence, RowSums, label_evidence,
+    NoiseEstimate, RowEvidence, RowSums, label_evidence_on,
 };
 
 /// Neighbors that are looked up: as many as vote, and some in case copies are among the nearest.
@@ -49,6 +49,16 @@ pub(crate) struct JudgedLabels {
     pub(crate) noise: NoiseEstimate,
     /// Whether the user's probabilities look as if their model had seen the labels.
     pub(crate) looks_in_sample: bool,
+}
+
+/// The device of an audit, if it has one, for products.
+#[derive(Debug)]
+struct OnDevice<'a>(Option<&'a dyn tamis_core::MatrixProducts>);
+
+impl tamis_labels::MatrixProducts for OnDevice<'_> {
+    fn times_transposed(&self, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Option<Array2<f32>> {
+        self.0?.times_transposed(a, b)
+    }
 }
 
 /// Identical samples with the same label.
@@ -116,7 +126,7 @@ impl JudgedLabels {
                     neighbors: neighbors.view(),
                     similarities: similarities.view(),
                 };
-                label_evidence(&samples, options).map(|evidence| to_bytes(&evidence))
+                label_evidence_on(&samples, options, &OnDevice(cx.products())).map(|evidence| to_bytes(&evidence))
             })?,
         };
         let kept = parse(&kept, units.len()).ok_or("kept evidence on labels is damaged")?;

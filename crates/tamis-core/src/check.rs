@@ -12,7 +12,8 @@ use ndarray::Array2;
 
 use crate::fingerprint::{Fingerprints, IdentityGroups, IdentityLevel};
 use crate::{
-    Dataset, Embeddings, Families, Family, LabelId, Modality, NeighborGraph, PairSearch, PairSet, SampleId, SplitId,
+    Dataset, Embeddings, Families, Family, LabelId, MatrixProducts, Modality, NeighborGraph, PairSearch, PairSet,
+    SampleId, SplitId,
 };
 
 /// How bad it is if the finding is true.
@@ -317,6 +318,7 @@ pub struct CheckContext<'a> {
     families: Option<&'a Families>,
     ranks: Option<&'a [u32]>,
     shelf: Option<&'a dyn Shelf>,
+    products: Option<&'a dyn MatrixProducts>,
 }
 
 /// Keeps what a check computes at length from one run to the next.
@@ -352,6 +354,7 @@ impl<'a> CheckContext<'a> {
             families: None,
             ranks: None,
             shelf: None,
+            products: None,
         }
     }
 
@@ -415,6 +418,19 @@ impl<'a> CheckContext<'a> {
     pub fn with_shelf(mut self, shelf: &'a dyn Shelf) -> Self {
         self.shelf = Some(shelf);
         self
+    }
+
+    /// Adds a device that multiplies large matrices; without one the CPU does.
+    #[must_use]
+    pub fn with_products(mut self, products: Option<&'a dyn MatrixProducts>) -> Self {
+        self.products = products;
+        self
+    }
+
+    /// A device that multiplies large matrices faster than the CPU, if there is one.
+    #[must_use]
+    pub fn products(&self) -> Option<&'a dyn MatrixProducts> {
+        self.products
     }
 
     /// Takes the output called `name` from the shelf, or computes it and puts it there. `inputs` must hold all that

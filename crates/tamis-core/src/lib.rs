@@ -36,6 +36,8 @@ pub mod diff;
 
 pub mod progress;
 
+mod products;
+
 pub use check::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, CurvePoint, Evidence, Finding, Need, PairNeed,
     Probabilities, Severity, Shelf, Suggestion, Undeclared, Value,
@@ -52,5 +54,6 @@ pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, Input
 pub use neighbors::{
     Families, Family, NeighborGraph, Overlap, Pair, PairKind, PairSearch, PairSet, Rung, Shared, Star, Verified,
 };
+pub use products::MatrixProducts;
 pub use progress::{NoProgress, Progress, Task};
 pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, with_causes};

@@ -41,6 +41,8 @@ pub mod distill;
 
 mod device;
 
+mod products;
+
 mod error;
 
 pub use device::{Device, DeviceChoice, DeviceError, UnknownDevice};
@@ -48,4 +50,5 @@ pub use error::{EmbedError, HubError, ModelError};
 pub use files::ModelFiles;
 pub use image_model::ImageModel;
 pub use manifest::{Manifest, modalities};
+pub use products::DeviceProducts;
 pub use text_model::{Encoded, TextModel};

@@ -90,6 +90,7 @@ mod cross_validation;
 mod evidence;
 mod folds;
 mod logistic;
+mod products;
 
 pub mod annotators;
 pub mod multilabel;
@@ -104,7 +105,7 @@ pub use ensemble::{EnsembleWeights, ensemble_scores};
 pub use error::Error;
 pub use evidence::{
     ClassNoise, Confusion, DoubtfulPair, EvidenceOptions, LabelEvidence, LabeledVectors, NoiseEstimate, Rate,
-    ReviewBudget, RowEvidence, label_evidence,
+    ReviewBudget, RowEvidence, label_evidence, label_evidence_on,
 };
 pub use filter::{
     Filter, FilterOptions, PruneOptions, confident_learning, predicted_neq_given, prune_by_both, prune_by_class,
@@ -118,6 +119,7 @@ pub use latent::{Convergence, LatentEstimate, ShareMethod, latent_estimate};
 pub use learning::{ConfidentLearning, CountMethod, LearningOptions, RowSums, off_diagonal};
 pub use logistic::{FitReport, LogisticOptions, LogisticRegression};
 pub use probability::Probability;
+pub use products::{MatrixProducts, OnCpu};
 pub use score::{
     Adjustment, QualityScore, confidence_weighted_entropy, lowest, normalized_margin, order_by_score, self_confidence,
     self_confidence_adjusted,

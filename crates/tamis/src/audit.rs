@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, Modality, Need, Outcome, PairNeed,
-    PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, MatrixProducts, Modality, Need,
+    Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
 use tamis_data::{Input, ReadOptions, Reader};
 
-use tamis_embed::Device;
 use tamis_embed::hub::Hub;
+use tamis_embed::{Device, DeviceProducts};
 
 use crate::device;
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
@@ -181,6 +181,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         }
     };
     let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
+    let products = options.device.products();
     let task = progress.begin("checking", Some(options.checks.len() as u64), "checks");
     let mut checks = Vec::new();
     for check in &options.checks {
@@ -192,12 +193,16 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
                 let cx = cx.with_shelf(&shelf).with_families(&joined.families);
                 let cx = cx.with_ranks(options.keep.is_some().then_some(&joined.ranks[..]));
                 let cx = cx.with_probabilities(pred_probs.as_ref());
+                let cx = cx.with_products(products.as_ref().map(|it| it as &dyn MatrixProducts));
                 (n, run_check(&**check, cx, ingested.embeddings.as_ref(), &joined))
             }),
         };
         decide(&mut joined.pairs, &check.needs(), &outcome);
         checks.push(CheckReport { info: check.info(), outcome });
         task.advance(1);
+    }
+    if let Some(failure) = products.as_ref().and_then(DeviceProducts::failure) {
+        tracing::warn!("labels were judged on the CPU: {failure}");
     }
     Ok(Audit {
         ingested,

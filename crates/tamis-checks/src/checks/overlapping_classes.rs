@@ -1,6 +1,6 @@
 //! `overlapping-classes`: pairs of classes that cannot be told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tamis_core::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, LabelId, Need, SampleId,
@@ -71,6 +71,7 @@ impl Check for OverlappingClasses {
         let sizes: BTreeMap<u32, usize> = judged.noise.by_class.iter().map(|noise| (noise.class, noise.n)).collect();
         let size = |class: u32| sizes.get(&class).copied().unwrap_or(0);
         let mut doubtful = doubtful(&judged);
+        let mut flagged = BTreeSet::<SampleId>::new();
         for overlap in &judged.overlaps {
             let smaller = size(overlap.a).min(size(overlap.b));
             let share = (overlap.count / (2.0 * smaller as f64)).min(1.0);
@@ -78,12 +79,13 @@ impl Check for OverlappingClasses {
                 continue;
             }
             let samples = doubtful.remove(&(judged.label(overlap.a), judged.label(overlap.b))).unwrap_or_default();
-            result.flagged += samples.len();
+            flagged.extend(&samples);
             result.findings.push(finding(cx, &judged, overlap, share, samples));
         }
         result.findings.retain(|finding| !finding.samples.is_empty());
         result.findings.sort_by(|x, y| y.score.total_cmp(&x.score).then(x.samples.cmp(&y.samples)));
-        result.population = judged.noise.n;
+        result.population = judged.labeled().filter(|(_, _, it)| it.given_probability.is_some()).count();
+        result.flagged = flagged.len();
         result.threshold = Some(self.min_overlap);
         result.threshold_source = "share of the smaller class that could belong to either".to_owned();
         result.facts = vec![("classes".into(), judged.n_classes()), ("pairs".into(), result.findings.len())];
@@ -168,6 +170,26 @@ mod tests {
         let result = scene(0.0).run("overlapping-classes", "");
         assert_eq!(result.findings.len(), 1, "{:?}", messages(&result));
         assert!(result.findings[0].message.starts_with("b and c can hardly be told apart"), "{:?}", messages(&result));
+    }
+
+    #[test]
+    fn copies_are_counted_among_the_samples_that_were_looked_at() {
+        let mut lines = String::new();
+        for i in 0..30 {
+            let (b, c) = (0.5 + f64::from((i * 7) % 30) / 100.0, 0.5 + f64::from((i * 11) % 30) / 100.0);
+            for copy in ["x", "y"] {
+                lines.push_str(&format!(
+                    "b{i}{copy} | t | b | {b:.3}, 1 | b{i}\nc{i}{copy} | t | c | {c:.3}, 1.003 | c{i}\n"
+                ));
+            }
+        }
+        let result = Scene::parse(&lines).run("overlapping-classes", "");
+        assert!(
+            result.flagged <= result.population && 60 < result.population,
+            "{} of {}",
+            result.flagged,
+            result.population
+        );
     }
 
     #[test]

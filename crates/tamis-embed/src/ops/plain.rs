@@ -77,6 +77,11 @@ impl Plain {
         Self { device, dtype }
     }
 
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Number type of rows and weights.
     pub(crate) fn dtype(&self) -> DType {
         self.dtype

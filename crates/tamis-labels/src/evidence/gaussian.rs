@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::Grouping;
 use super::family::LeftOut;
 use super::linear::{cholesky, invert_lower};
+use crate::MatrixProducts;
 
 /// Columns of one panel of a triangle, a unit of parallel work: it must not depend on the number of threads.
 const PANEL: usize = 128;
@@ -63,6 +64,8 @@ pub(super) struct Labeled<'a> {
     /// Whether the covariance is fitted to a row.
     pub(super) is_spread: &'a [bool],
     pub(super) n_classes: usize,
+    /// Who multiplies.
+    pub(super) products: &'a dyn MatrixProducts,
 }
 
 impl Labeled<'_> {
@@ -131,12 +134,13 @@ impl Gaussian {
                 *value -= center;
             }
         }
-        let mut whitened = self.whiten(&vectors);
+        let mut whitened = self.whiten(&vectors, samples.products);
         drop(vectors);
         whitened
             .append(Axis(0), self.means.select(Axis(0), left_out.labels()).view())
             .expect("because both have d columns");
-        let products = whitened.dot(&self.means.t());
+        let products = samples.products.times_transposed(whitened.view(), self.means.view());
+        let products = products.unwrap_or_else(|| whitened.dot(&self.means.t()));
         let mut scores = products.slice(s![..rows.len(), ..]).to_owned();
         for mut row in scores.rows_mut() {
             for ((score, half_norm), log_count) in row.iter_mut().zip(&self.half_norms).zip(&self.log_counts) {
@@ -163,7 +167,10 @@ impl Gaussian {
     }
 
     /// Coordinates in which the covariance is one; the triangle is gone through in panels to skip its zeros.
-    fn whiten(&self, vectors: &Array2<f32>) -> Array2<f32> {
+    fn whiten(&self, vectors: &Array2<f32>, products: &dyn MatrixProducts) -> Array2<f32> {
+        if let Some(whitened) = products.times_transposed(vectors.view(), self.whitening.view()) {
+            return whitened;
+        }
         let d = self.center.len();
         let mut whitened = Array2::zeros(vectors.dim());
         for start in (0..d).step_by(PANEL) {
@@ -230,7 +237,11 @@ fn scatter(samples: &Labeled<'_>, rows: &[usize], means: &Array2<f32>) -> Array2
                 azip!((weighted in weighted.row_mut(place), &value in &centered) *weighted = weight as f32 * value);
             }
             let taken = s![..rows.len(), ..];
-            general_mat_mul(1.0, &centered.slice(taken).t(), &weighted.slice(taken), 0.0, &mut product);
+            let (centered, weighted) = (centered.slice(taken), weighted.slice(taken));
+            match samples.products.times_transposed(centered.t(), weighted.t()) {
+                Some(made) => product = made,
+                None => general_mat_mul(1.0, &centered.t(), &weighted, 0.0, &mut product),
+            }
             azip!((total in &mut total, &value in &product) *total += f64::from(value));
         }
         total
@@ -327,6 +338,7 @@ mod tests {
             weights: &weights,
             is_spread: &is_spread,
             n_classes: 3,
+            products: &crate::OnCpu,
         };
         let grouping = Grouping::new(families);
         let gaussian = Gaussian::fit(&samples, 0.1);
@@ -363,6 +375,7 @@ mod tests {
             weights: &[1.0; 6],
             is_spread: &[true; 6],
             n_classes: 3,
+            products: &crate::OnCpu,
         };
         let grouping = Grouping::new(&[0, 1, 2, 3, 4, 4]);
         let scores = Gaussian::fit(&samples, 0.5).score(&samples, &grouping, grouping.blocks()[0]);
