@@ -9,6 +9,8 @@
 //! The crates behind it can be used alone: `tamis_labels` on plain arrays, `tamis_neighbors` on unit vectors,
 //! `tamis_data` to read, `tamis_embed` to embed.
 
+pub mod apply;
+
 pub mod audit;
 
 pub mod config;

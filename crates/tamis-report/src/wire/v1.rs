@@ -1,13 +1,17 @@
-//! Version 1 of `findings.jsonl`, `audit.json`, and what `tamis labels` prints.
+//! Version 1 of `findings.jsonl`, `audit.json`, what `tamis labels` prints, `decisions.jsonl` and `tamis-manifest.json`.
 //!
 //! Keys are written in the order of the fields below, and the types read back what they write. A number that is not
 //! finite has no place in JSON; it is an error of the check that gave it, never a silent `null`.
 
 mod audit;
 
+mod decision;
+
 mod finding;
 
 mod labels;
+
+mod manifest;
 
 mod restore;
 
@@ -20,11 +24,18 @@ use tamis_core::{Evidence, Report, Value};
 pub use audit::{
     AUDIT_SCHEMA, Audit, CheckOutcome, CheckRecord, CurvePoint, DatasetRecord, FullAudit, InputRecord, LabelRecord,
     ModelRecord, PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
+    dataset_hash,
+};
+pub use decision::{
+    BadDecisions, DECISIONS_SCHEMA, Decision, DecisionAction, DecisionLine, Decisions, DecisionsHeader,
 };
 pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, findings};
 pub use labels::{
     Array, ClassNoiseRecord, ConfidentCounts, ConfusionRecord, EvidenceRecord, LABELS_SCHEMA, LabelCounts, Labels,
     RateRecord, ReviewRecord,
+};
+pub use manifest::{
+    ActionCounts, DecisionsFileRecord, FileChange, MANIFEST_SCHEMA, Manifest, ParentRecord, ResplitRecord, SplitChange,
 };
 pub use restore::{Names, UnknownName, settings};
 
@@ -159,6 +170,8 @@ mod tests {
         compare_schema::<Audit>("audit.v1.json");
         compare_schema::<Finding>("finding.v1.json");
         compare_schema::<Labels>("labels.v1.json");
+        compare_schema::<DecisionLine>("decision.v1.json");
+        compare_schema::<Manifest>("manifest.v1.json");
     }
 
     fn compare_schema<T: JsonSchema>(name: &str) {
