@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::formats::FileSpec;
 use crate::rewrite::{Edit, Part, RewriteError};
 use crate::stream::{self, BOM, MAX_RECORD_BYTES};
-use crate::writers::{Sink, Written, check_unchanged};
+use crate::writers::{Sink, Written, check_count, check_unchanged};
 
 /// What a piece of a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ fn write_part(part: &Part, is_first: bool, cut: &mut dyn Cut, out: &mut Joined) 
     }
     let mut reader = BufReader::with_capacity(128 * 1024, Cursor::new(mark).chain(reader));
     let mut piece = Vec::new();
-    let mut row = 0;
+    let (mut row, mut n_taken) = (0, 0);
     loop {
         piece.clear();
         let is_taken = part.rows.take(row + 1);
@@ -141,6 +141,7 @@ fn write_part(part: &Part, is_first: bool, cut: &mut dyn Cut, out: &mut Joined) 
                         })?;
                     }
                     out.put(&piece)?;
+                    n_taken += 1;
                 }
             }
             // A record of this length that goes need not be read whole.
@@ -150,12 +151,13 @@ fn write_part(part: &Part, is_first: bool, cut: &mut dyn Cut, out: &mut Joined) 
             Err(_) => break,
         }
     }
+    check_count(part, n_taken)?;
     let blake3 = meter.hash().map_err(|error| unread(None, &error))?;
     check_unchanged(part, &blake3)
 }
 
 /// Cuts lines: every one is a record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lines;
 
 impl Cut for Lines {

@@ -77,12 +77,13 @@ impl fmt::Debug for Sink {
 enum Packed {
     Plain(Hashed),
     // The header holds no time, so that equal rows give equal bytes.
-    Gzip(GzEncoder<Hashed>),
+    Gzip(Box<GzEncoder<Hashed>>),
 }
 
 struct Hashed {
     file: BufWriter<File>,
-    hasher: blake3::Hasher,
+    /// Large, and so kept apart.
+    hasher: Box<blake3::Hasher>,
     size_bytes: u64,
 }
 
@@ -103,8 +104,12 @@ impl Sink {
     pub(crate) fn create(path: &Path, is_gzip: bool) -> Result<Self, RewriteError> {
         let file = File::create_new(path).map_err(|source| RewriteError::Write { path: path.to_owned(), source })?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        let out = Hashed { file, hasher: blake3::Hasher::new(), size_bytes: 0 };
-        let out = if is_gzip { Packed::Gzip(GzEncoder::new(out, Compression::default())) } else { Packed::Plain(out) };
+        let out = Hashed { file, hasher: Box::default(), size_bytes: 0 };
+        let out = if is_gzip {
+            Packed::Gzip(Box::new(GzEncoder::new(out, Compression::default())))
+        } else {
+            Packed::Plain(out)
+        };
         Ok(Self { path: path.to_owned(), out })
     }
 
@@ -219,6 +224,16 @@ pub(crate) fn check_unchanged(part: &Part, blake3: &str) -> Result<(), RewriteEr
         Some(before) if before != blake3 => Err(RewriteError::Changed { path: part.file.path.clone() }),
         _ => Ok(()),
     }
+}
+
+/// Refuses an input of which other rows were taken than were decided on.
+pub(crate) fn check_count(part: &Part, taken: u64) -> Result<(), RewriteError> {
+    // Rows of metadata are not counted.
+    if part.n_rows == 0 || taken == part.n_rows {
+        return Ok(());
+    }
+    let what = format!("{taken} of its rows were found, expected {}", part.n_rows);
+    Err(RewriteError::Source { path: part.file.path.clone(), row: None, what })
 }
 
 /// Writes single files: of a format whose rows are files there is nothing to write but the file as it stands.

@@ -120,8 +120,8 @@ impl ApplyError {
             Self::Read(error) => error.hint(),
             Self::Rewrite(error) => error.hint(),
             Self::Stale { .. } => Some(
-                "audit the data again and review what changed; where only undecided samples did, --allow-changes applies \
-                 the decisions all the same"
+                "give the inputs and options of the audit; where the data changed, audit it again, or let --allow-changes \
+                 apply the decisions if every decided sample is still the same"
                     .to_owned(),
             ),
             Self::Usage { hint, .. } => Some((*hint).to_owned()),
@@ -362,7 +362,8 @@ impl Prepared {
                 splits.len() - 1
             })
         };
-        for name in self.dataset.split_names() {
+        let new = self.options.resplit.iter().flat_map(|it| it.names()).copied();
+        for name in self.dataset.split_names().iter().map(String::as_str).chain(new) {
             place(&mut splits, name);
         }
         for id in self.dataset.ids() {

@@ -1,9 +1,10 @@
 //! What can be typed. Meaning is given to it in `tamis::config` and in the commands.
 
+mod apply;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use tamis::apply::resplit::Shares;
 use tamis_core::Severity;
 use tamis_data::FORMATS;
 use tamis_data::image::Pdq;
@@ -11,6 +12,8 @@ use tamis_embed::DeviceChoice;
 use tamis_labels::{Filter, QualityScore};
 use tamis_neighbors::Shingle;
 use tamis_report::RENDERERS;
+
+pub(crate) use apply::{ApplyArgs, LinkChoice};
 
 /// Audits a dataset before somebody trains or evaluates on it.
 #[derive(Debug, clap::Parser)]
@@ -169,61 +172,6 @@ pub(crate) struct AuditArgs {
     /// For tests: samples that are read and committed at once.
     #[arg(long, hide = true, value_name = "N")]
     pub(crate) window: Option<usize>,
-}
-
-/// Arguments of `tamis apply`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ApplyArgs {
-    #[command(flatten)]
-    pub(crate) read: ReadArgs,
-    /// What was decided, one JSON object a line; of several files a later one takes precedence.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) decisions: Vec<PathBuf>,
-    /// Folder for the new dataset; it must not exist or be empty.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Writes decisions to a new file instead, by a rule that docs/apply.md describes, from the audit in --audit.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "train", "validation", "test", "decisions", "out", "resplit", "dry_run"])]
-    pub(crate) suggest: Option<PathBuf>,
-    /// Suggests new labels too, for as many samples as are worth a review.
-    #[arg(long, requires = "suggest")]
-    pub(crate) relabel: bool,
-    /// Suggests to drop what is merely close, too: by embeddings alone.
-    #[arg(long, requires = "suggest")]
-    pub(crate) semantic: bool,
-    /// Folder of the record of an audit of the same data, for --suggest and --resplit. [default: tamis-out]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) audit: Option<PathBuf>,
-    /// Makes new splits of these shares, train and test or train, validation and test, e.g. 0.8,0.1,0.1: no family of copies
-    /// is cut, and classes keep their shares.
-    #[arg(long, value_name = "SHARES")]
-    pub(crate) resplit: Option<Shares>,
-    /// Seed of the order in which families of one size are dealt, for --resplit. [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
-    /// How files come over that stay as they are: copy, hard or symbolic.
-    #[arg(long, value_name = "HOW", default_value = "copy")]
-    pub(crate) link: LinkChoice,
-    /// Applies decisions to data that has changed since it was reviewed, as long as every decided sample is the same.
-    #[arg(long)]
-    pub(crate) allow_changes: bool,
-    /// Says what would become of every split and file, and writes nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// For tests: stops for good at the n-th point at which a crash must do no harm.
-    #[arg(long, hide = true, value_name = "N")]
-    pub(crate) failpoint: Option<u64>,
-}
-
-/// How files come over that stay as they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum LinkChoice {
-    /// As copies.
-    Copy,
-    /// As hard links: further names of the same file.
-    Hard,
-    /// As symbolic links.
-    Symbolic,
 }
 
 /// Arguments of `tamis embed`.

@@ -218,7 +218,9 @@ impl<'a> Planner<'a> {
         let current = self.dataset.split_name(id);
         let path = if planned.found.is_split_given {
             let same = alike.iter().find(|it| it.0.found.name == planned.found.name).map(|it| it.1.clone());
-            same.or_else(first).or_else(|| places::with_split(&own, split))
+            same.or_else(first)
+                .or_else(|| places::in_split(&own, current, split))
+                .or_else(|| places::with_split(&own, split))
         } else if planned.found.split.is_some() {
             let shown = places::in_split(&own, current, split);
             shown.as_ref().and_then(of_name).or_else(first).or(shown)
@@ -302,7 +304,9 @@ impl<'a> Planner<'a> {
             };
             let own = root_of(&|it| found.file.path.starts_with(&it.path));
             let other = root_of(&|it| it.split.as_ref().is_some_and(|(name, _)| name == split));
-            let (own, other) = (own?, other?);
+            let (Some(own), Some(other)) = (own, other) else {
+                return places::in_split(place, current, split).or_else(|| places::below_split(place, split));
+            };
             let own = self.base.relative(&own.join("x"))?.parent()?.to_owned();
             let other = self.base.relative(&other.join("x"))?.parent()?.to_owned();
             return Some(other.join(place.strip_prefix(own).ok()?));

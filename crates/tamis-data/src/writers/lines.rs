@@ -16,6 +16,6 @@ impl Writer for Lines {
     }
 
     fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
-        records::write(parts, target, |_| Ok(Box::new(Cut::default())))
+        records::write(parts, target, |_| Ok(Box::new(Cut)))
     }
 }

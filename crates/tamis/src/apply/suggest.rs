@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value as Json;
+use tamis_core::IdentityLevel;
 use tamis_data::audited::AuditedSample;
 use tamis_report::wire::v1::{self, Action, Decision, DecisionAction, Decisions, Finding, SplitRole};
 
@@ -178,7 +179,7 @@ impl<'a> Rule<'a> {
                             let reason = match rung {
                                 "semantic" => format!("{check}: close to `{query}` of {to}"),
                                 "copy" => format!("{check}: a copy of `{query}` of {to}"),
-                                level => format!("{check}: the same {level} as `{query}` of {to}"),
+                                level => format!("{check}: the same {} as `{query}` of {to}", phrase(level)),
                             };
                             self.drop(check, idx, finding, reason);
                         }
@@ -225,7 +226,7 @@ impl<'a> Rule<'a> {
                 let stays = finding.samples.iter().find(|it| kept.contains(it.key.as_str()) && it.split == *split);
                 if let Some(stays) = stays {
                     let level = finding.evidence.get("level").and_then(Json::as_str).unwrap_or("bytes");
-                    let reason = format!("exact-duplicate: the same {level} as `{}`", stays.key);
+                    let reason = format!("exact-duplicate: the same {} as `{}`", phrase(level), stays.key);
                     self.drop("exact-duplicate", idx, finding, reason);
                 }
             }
@@ -289,6 +290,13 @@ impl<'a> Rule<'a> {
         let decisions = Decisions::new(dataset_hash, self.decisions.into_values().collect());
         Suggested { decisions, by_check, notes: self.notes }
     }
+}
+
+/// What is equal at a level of identity, in words.
+fn phrase(level: &str) -> &str {
+    use IdentityLevel::{Alphanumeric, Bytes, Folded, Pixels};
+    let levels = [Bytes, Folded, Alphanumeric, Pixels];
+    levels.into_iter().find(|it| it.id() == level).map_or(level, |it| it.phrase())
 }
 
 fn list<'a>(evidence: &'a serde_json::Map<String, Json>, name: &str) -> &'a [Json] {

@@ -27,7 +27,7 @@ const DEFAULT_AUDIT: &str = "tamis-out";
 
 /// Writes decisions, or acts on them.
 pub(crate) fn run(args: &ApplyArgs) -> anyhow::Result<ExitStatus> {
-    match &args.suggest {
+    match &args.suggest.suggest {
         Some(file) => write_suggestions(args, file),
         None => apply(args),
     }
@@ -39,7 +39,7 @@ fn write_suggestions(args: &ApplyArgs, file: &Path) -> anyhow::Result<ExitStatus
         return Err(Usage(format!("`{file}` is there already: expected the name of a new file")).into());
     }
     let audit = args.audit.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_AUDIT));
-    let options = SuggestOptions { relabel: args.relabel, semantic: args.semantic };
+    let options = SuggestOptions { relabel: args.suggest.relabel, semantic: args.suggest.semantic };
     let suggested = suggest(&audit, options)?;
     let fill = |out: &mut std::fs::File| {
         let mut out = std::io::BufWriter::new(out);
@@ -77,6 +77,9 @@ fn apply(args: &ApplyArgs) -> anyhow::Result<ExitStatus> {
             "note: `{left}` is what another run has not finished; delete it if that run is over\n"
         ));
     }
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
+    }
     interrupt::remove_unfinished(out.clone());
     prepared.write(&bars)?;
     std::io::stdout().write_all(summary(&prepared, Some(&out)).as_bytes())?;
@@ -93,7 +96,7 @@ fn options(args: &ApplyArgs, inputs: Vec<Input>, file: &FileConfig) -> anyhow::R
         (None, true) => PathBuf::from("."),
         (None, false) => return Err(Usage("nowhere to write: expected --out DIR, or --dry-run".to_owned()).into()),
     };
-    if args.out.is_some() {
+    if args.out.is_some() && !args.dry_run {
         check_out(&out, &inputs)?;
     }
     let audit = match (&args.audit, &args.resplit) {
@@ -134,10 +137,12 @@ fn check_out(out: &Path, inputs: &[Input]) -> anyhow::Result<()> {
             );
         }
     }
-    let parent = out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
-    let name = out.file_name().ok_or_else(|| Usage(format!("--out `{shown}` names no folder")))?;
-    let place = parent.canonicalize()?.join(name);
+    if out.file_name().is_none() {
+        return Err(Usage(format!("--out `{shown}` names no folder")).into());
+    }
+    // What is there already says where the rest will be.
+    let whole = std::path::absolute(out)?;
+    let place = whole.ancestors().find_map(|it| it.canonicalize().ok()).unwrap_or_default();
     for input in inputs {
         if let Ok(path) = input.path.canonicalize()
             && place.starts_with(&path)
@@ -153,7 +158,7 @@ fn check_out(out: &Path, inputs: &[Input]) -> anyhow::Result<()> {
 
 /// What became, or would become, of splits and files.
 fn summary(prepared: &Prepared, out: Option<&Path>) -> String {
-    let name = |text: &str| visible(text).to_string();
+    let name = |text: &str| visible(text);
     let mut rows =
         vec![["split", "before", "dropped", "relabeled", "moved out", "moved in", "after"].map(str::to_owned)];
     for it in prepared.by_split() {
