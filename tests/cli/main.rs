@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what is missing is a failed test")]
 
+mod apply;
 mod audit;
 mod commands;
 mod common;

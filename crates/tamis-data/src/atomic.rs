@@ -112,6 +112,38 @@ impl Commits {
         Ok(())
     }
 
+    /// Makes a folder by way of `X.tmp-<16 hexadecimal digits>` beside it: filled by `fill`, then renamed. An empty folder of
+    /// that name gives way.
+    ///
+    /// A run that is killed leaves no folder of that name, or the whole one. What `fill` writes is not synced here, its
+    /// names are. There are two points: filled, renamed.
+    ///
+    /// # Errors
+    /// What `fill` says, or why the folder cannot be made or renamed. The temporary folder is gone then.
+    pub fn write_folder<T, E: From<io::Error>>(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&Path) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut temporary = create_folder(path)?;
+        let value = fill(&temporary.path)?;
+        if self.durability == Durability::Power
+            && let Ok(folder) = File::open(&temporary.path)
+        {
+            let _ = folder.sync_all();
+        }
+        self.point();
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        fs::rename(&temporary.path, path)?;
+        temporary.is_renamed = true;
+        self.point();
+        self.sync_folder_of(path);
+        Ok(value)
+    }
+
     /// Makes a change of names durable where the system can sync folders; where it cannot, files are whole all the same.
     fn sync_folder_of(&self, path: &Path) {
         if self.durability == Durability::Process {
@@ -123,7 +155,8 @@ impl Commits {
         }
     }
 
-    fn point(&self) {
+    /// A point at which a crash must do no harm.
+    pub(crate) fn point(&self) {
         let n = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
         let Some(stop) = self.stop.as_ref().filter(|stop| stop.at <= n) else { return };
         if n == stop.at {
@@ -168,25 +201,47 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_renamed {
             // The error that led here is the one to tell.
-            let _ = fs::remove_file(&self.path);
+            let _ = if self.path.is_dir() { fs::remove_dir_all(&self.path) } else { fs::remove_file(&self.path) };
         }
     }
 }
 
 fn create(path: &Path) -> io::Result<(File, Temporary)> {
+    create_beside(path, |temporary| File::create_new(temporary))
+}
+
+fn create_folder(path: &Path) -> io::Result<Temporary> {
+    create_beside(path, |temporary| fs::create_dir(temporary)).map(|((), temporary)| temporary)
+}
+
+/// Makes something beside `path` whose name says that it is not whole yet.
+fn create_beside<T>(path: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, Temporary)> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
     loop {
-        // The name must only be free, which `create_new` sees to; nothing of it reaches a result.
+        // The name must only be free, which making it sees to; nothing of it reaches a result.
         let random = RandomState::new().build_hasher().finish();
         let mut temporary = name.to_owned();
         temporary.push(format!("{INFIX}{random:016x}"));
         let temporary = path.with_file_name(temporary);
-        match File::create_new(&temporary) {
-            Ok(file) => return Ok((file, Temporary { path: temporary, is_renamed: false })),
+        match make(&temporary) {
+            Ok(made) => return Ok((made, Temporary { path: temporary, is_renamed: false })),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The temporary folders of [`Commits::write_folder`] beside `path`: of runs that were killed, or that are writing now.
+#[must_use]
+pub fn temporary_folders(path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name().map(|it| format!("{}{INFIX}", it.to_string_lossy())) else { return Vec::new() };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_ours = |it: &fs::DirEntry| it.file_name().to_string_lossy().strip_prefix(&name).is_some_and(is_hex);
+    let mut found: Vec<PathBuf> =
+        entries.filter(|it| is_ours(it) && it.path().is_dir()).map(|it| path.with_file_name(it.file_name())).collect();
+    found.sort();
+    found
 }
 
 #[cfg(test)]
@@ -277,6 +332,26 @@ mod tests {
         let (old, new) = (Some(b"old".to_vec()), Some(b"new".to_vec()));
         let all: Vec<_> = (1..=5).map(stopped_at).collect();
         assert_eq!(all, [(old.clone(), 1), (old, 1), (new.clone(), 0), (new, 0), (None, 0)]);
+    }
+
+    #[test]
+    fn a_folder_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("clean");
+        let failed: io::Result<()> = Commits::new().write_folder(&path, |folder| {
+            fs::write(folder.join("half"), b"")?;
+            assert_eq!(temporary_folders(&path), [folder]);
+            Err(io::Error::other("no more"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        assert!(names(dir.path()).is_empty());
+        fs::create_dir(&path).unwrap();
+        let write = |folder: &Path| fs::write(folder.join("a"), b"x");
+        Commits::new().write_folder(&path, write).unwrap();
+        assert_eq!((names(dir.path()), names(&path)), (vec!["clean".to_owned()], vec!["a".to_owned()]));
+        let error = Commits::new().write_folder(&path, write).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
+        assert_eq!(names(dir.path()), ["clean"]);
     }
 
     #[test]

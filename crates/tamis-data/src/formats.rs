@@ -3,12 +3,12 @@
 //! A new format is one file in `formats/` and one line in [`FORMATS`]. Cutting is sequential and cheap; decoding the
 //! rows is left to a pool of threads, so a format hands out closures.
 
-mod csv;
+pub(crate) mod csv;
 pub(crate) mod idx;
 pub(crate) mod image_files;
 mod jsonl;
 mod lines;
-mod parquet;
+pub(crate) mod parquet;
 mod text_files;
 mod tsv;
 

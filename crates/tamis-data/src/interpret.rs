@@ -40,6 +40,8 @@ pub(crate) struct Interpreted {
     /// Columns whose value was cut.
     pub(crate) cut: Vec<Arc<str>>,
     pub(crate) file_hash: Option<String>,
+    /// The path of an image that a table names.
+    pub(crate) image_path: Option<String>,
 }
 
 /// What to make of images.
@@ -84,6 +86,7 @@ pub(crate) fn interpret(decode: Decode, by: Interpreter<'_>) -> Interpreted {
     };
     let Row { mut cells, file_hash } = row;
     cells.extend(by.cells.iter().cloned());
+    let image_path = plan.image.as_ref().and_then(|name| image_path(&cells, name));
     let content = match (problem, &plan.image) {
         (Some(reason), _) => Err(reason),
         (None, Some(name)) => by.image(&mut cells, name),
@@ -105,7 +108,7 @@ pub(crate) fn interpret(decode: Decode, by: Interpreter<'_>) -> Interpreted {
         }
         columns.push((name, value));
     }
-    Interpreted { content, label, split, id, columns, cut, file_hash }
+    Interpreted { content, label, split, id, columns, cut, file_hash, image_path }
 }
 
 impl Interpreter<'_> {
@@ -133,6 +136,14 @@ impl Interpreter<'_> {
 
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
         stream::read_file(&self.folder.join(path)).map_err(|reason| format!("image `{path}` {reason}"))
+    }
+}
+
+/// The path in the column `name`, if it holds one.
+fn image_path(cells: &[(Arc<str>, Cell)], name: &str) -> Option<String> {
+    match cells.iter().find(|(it, _)| **it == *name) {
+        Some((_, Cell::Text(path))) => Some(path.text.trim().to_owned()),
+        _ => None,
     }
 }
 

@@ -12,6 +12,9 @@
 //! 5. [`store`] keeps what is computed from a content, its text first of all; `stored` lends it to whoever asks.
 //! 6. [`artifacts`], [`npy`] and [`atomic`] write what is left behind; no reader ever sees half a file.
 //!
+//! 7. [`rewrite`] goes the way back: the files of a dataset written again without what was dropped, each by one of `writers`,
+//!    which take rows as they stand (`records`).
+//!
 //! Beside that way lie arrays that the user brings: [`vectors`], [`arrays`] that are mapped (`mmap`), and [`labels`].
 //!
 //! Bad data is a finding: it makes an unreadable sample whose reason names the file, the row and what was expected.
@@ -45,6 +48,12 @@ mod survey;
 
 pub mod reader;
 
+pub mod rewrite;
+
+mod records;
+
+mod writers;
+
 pub mod image;
 
 pub mod identity;
@@ -56,6 +65,8 @@ pub mod store;
 mod stored;
 
 pub mod artifacts;
+
+pub mod audited;
 
 pub mod npy;
 

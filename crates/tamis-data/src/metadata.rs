@@ -11,13 +11,13 @@ use std::sync::Arc;
 use crate::columns::Columns;
 use crate::formats::{FileSpec, Format};
 use crate::row::Cell;
-use crate::walk::{Found, count};
+use crate::walk::{Found, SaidIn, count};
 
 /// Cells that a sample has besides its content.
 pub(crate) type Cells = Arc<Vec<(Arc<str>, Cell)>>;
 
 /// The column that names a file, relative to the folder of the metadata.
-const FILE_NAME: &str = "file_name";
+pub(crate) const FILE_NAME: &str = "file_name";
 
 /// Names of files of metadata.
 const NAMES: [&str; 3] = ["metadata.csv", "metadata.jsonl", "metadata.parquet"];
@@ -120,19 +120,27 @@ pub(crate) fn join(found: &mut Vec<Found>, table: &Found, metadata: Result<Metad
     };
     let folder = name.rfind('/').map_or("", |at| &name[..=at]);
     let places: BTreeMap<String, usize> = found.iter().enumerate().map(|(at, it)| (it.name.clone(), at)).collect();
+    let shared = Arc::new(table.clone());
     let mut seen = BTreeSet::new();
     let mut repeated = Vec::new();
     let mut missing = Vec::new();
     for it in said {
         let target = format!("{folder}{}", normalized(&it.file_name));
         match places.get(&target) {
-            Some(at) if seen.insert(*at) => found[*at].cells = it.cells,
-            Some(_) => repeated.push(target),
+            Some(at) if seen.insert(*at) => {
+                found[*at].cells = it.cells;
+                found[*at].said_in.push(SaidIn { table: Arc::clone(&shared), rows: vec![it.row] });
+            }
+            Some(at) => {
+                found[*at].said_in.last_mut().into_iter().for_each(|said| said.rows.push(it.row));
+                repeated.push(target);
+            }
             None => {
                 let path = table.file.folder().join(&it.file_name);
                 let reason =
                     format!("not among the images read, expected the one that row {} of `{name}` names", it.row);
-                missing.push(Found::missing(path, target, reason, it.cells));
+                let said_in = vec![SaidIn { table: Arc::clone(&shared), rows: vec![it.row] }];
+                missing.push(Found { said_in, ..Found::missing(path, target, reason, it.cells) });
             }
         }
     }
@@ -157,7 +165,7 @@ pub(crate) fn join(found: &mut Vec<Found>, table: &Found, metadata: Result<Metad
 }
 
 /// A path with `/` between its parts and none that say nothing.
-fn normalized(path: &str) -> String {
+pub(crate) fn normalized(path: &str) -> String {
     let parts: Vec<&str> = path.split(['/', '\\']).filter(|it| !it.is_empty() && *it != ".").collect();
     parts.join("/")
 }

@@ -14,6 +14,7 @@ use crate::error::ReadError;
 use crate::formats::{self, Format, Records};
 use crate::image::{Decoded, Decoder};
 use crate::interpret::{self, Content, Images, Interpreted, Interpreter};
+use crate::rewrite::Layout;
 use crate::row::RawRow;
 use crate::splits;
 use crate::stream;
@@ -108,14 +109,26 @@ pub struct Reader {
     modality: Modality,
     typical_side: Option<u32>,
     decoder: Decoder,
+    traces: Traces,
 }
 
 /// A file with all that is known before its rows are read.
 #[derive(Debug)]
-struct Planned {
-    found: Found,
-    id: FileId,
-    plan: Plan,
+pub(crate) struct Planned {
+    pub(crate) found: Found,
+    pub(crate) id: FileId,
+    pub(crate) plan: Plan,
+}
+
+/// What has to be known of the reading to write the dataset again.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    /// The paths that were given, each with its split.
+    pub(crate) inputs: Vec<Input>,
+    /// Images that tables name by path.
+    pub(crate) image_paths: Vec<(SampleId, String)>,
+    /// How columns spell the splits, the first spelling of each.
+    pub(crate) split_spellings: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -171,6 +184,7 @@ impl Reader {
             modality: survey.modality,
             typical_side: survey.typical_side,
             decoder: Decoder::default(),
+            traces: Traces { inputs: inputs.to_vec(), ..Traces::default() },
         })
     }
 
@@ -255,6 +269,12 @@ impl Reader {
         (self.builder.finish(), notes)
     }
 
+    /// Closes the dataset, and says how it lies in its files.
+    #[must_use]
+    pub fn finish_with_layout(self) -> (Dataset, Layout) {
+        (self.builder.finish(), Layout { files: self.files, traces: self.traces })
+    }
+
     fn take_rows(&mut self, max_items: usize, max_bytes: usize) -> Vec<(usize, RawRow)> {
         let mut rows = Vec::new();
         let mut bytes = 0;
@@ -325,6 +345,12 @@ impl Reader {
         let (name, file_id) = (self.files[file].found.name.clone(), self.files[file].id);
         let place = row.map_or_else(|| name.clone(), |row| format!("{name}:{row}"));
         let (split, role) = self.files[file].split_of(it.split.as_deref());
+        if let Some(spelling) = &it.split {
+            self.traces.split_spellings.entry(split.clone()).or_insert_with(|| spelling.clone());
+        }
+        if let Some(path) = it.image_path.filter(|_| row.is_some()) {
+            self.traces.image_paths.push((SampleId::from_idx(self.builder.len()), path));
+        }
         let split = self.split(file, split, role)?;
         let label = it.label.as_deref().or(self.files[file].found.label.as_deref());
         let label = label.map(|name| self.builder.label(name));

@@ -48,7 +48,7 @@ pub(crate) fn is_split_folder(name: &str) -> bool {
 }
 
 /// `{split}-NNNNN-of-NNNNN*.*` gives the split.
-fn of_shard(file: &str) -> Option<&str> {
+pub(crate) fn of_shard(file: &str) -> Option<&str> {
     let (split, rest) = file.rsplit_once("-of-").and_then(|(left, right)| {
         let (split, number) = left.rsplit_once('-')?;
         (is_shard_number(number) && is_shard_number(right.get(..5)?)).then_some((split, &right[5..]))

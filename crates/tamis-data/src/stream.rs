@@ -81,19 +81,24 @@ pub fn hash_file(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Opens a file for reading from its beginning.
+/// Opens a file for reading from its beginning, without a byte-order mark.
 pub(crate) fn open(path: &Path, gzip: bool) -> io::Result<(Box<dyn BufRead + Send>, Meter)> {
-    let seen = Arc::<Mutex<Seen>>::default();
-    let tap = BufReader::with_capacity(BUFFER_BYTES, Tap { file: File::open(path)?, seen: Arc::clone(&seen) });
-    let mut unpacked: Box<dyn Read + Send> = if gzip { Box::new(MultiGzDecoder::new(tap)) } else { Box::new(tap) };
+    let (mut unpacked, meter) = open_whole(path, gzip)?;
     let mut first = Vec::with_capacity(BOM.len());
     unpacked.by_ref().take(BOM.len() as u64).read_to_end(&mut first)?;
     if first == BOM {
         first.clear();
     }
     let whole = Cursor::new(first).chain(unpacked);
-    let meter = Meter { path: path.to_owned(), seen };
     Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, whole)), meter))
+}
+
+/// Opens a file for reading from its beginning, every byte of it.
+pub(crate) fn open_whole(path: &Path, gzip: bool) -> io::Result<(Box<dyn Read + Send>, Meter)> {
+    let seen = Arc::<Mutex<Seen>>::default();
+    let tap = BufReader::with_capacity(BUFFER_BYTES, Tap { file: File::open(path)?, seen: Arc::clone(&seen) });
+    let unpacked: Box<dyn Read + Send> = if gzip { Box::new(MultiGzDecoder::new(tap)) } else { Box::new(tap) };
+    Ok((unpacked, Meter { path: path.to_owned(), seen }))
 }
 
 struct Tap {
@@ -148,7 +153,7 @@ pub(crate) fn broken_off(error: &io::Error, units: &str) -> String {
     format!("cannot be read from here on ({error}), expected more {units}")
 }
 
-fn skip_line(reader: &mut dyn BufRead) -> io::Result<()> {
+pub(crate) fn skip_line(reader: &mut dyn BufRead) -> io::Result<()> {
     loop {
         let buffer = reader.fill_buf()?;
         let found = buffer.iter().position(|byte| *byte == b'\n');

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tamis_core::{Modality, SplitRole};
 
@@ -14,6 +15,8 @@ use crate::reader::Input;
 use crate::splits;
 
 mod folder;
+
+pub(crate) use folder::all_files;
 
 /// A file that will be read.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) cells: Cells,
     /// Files that were read for it as well: labels, metadata.
     pub(crate) beside: Vec<PathBuf>,
+    /// The tables of metadata that name it; what the last one says counts.
+    pub(crate) said_in: Vec<SaidIn>,
     /// The folder that may name its label, and how deep it lies.
     pub(crate) parent: Option<(String, usize)>,
 }
@@ -54,6 +59,7 @@ impl Found {
             label: None,
             cells,
             beside: Vec::new(),
+            said_in: Vec::new(),
             parent: None,
         }
     }
@@ -62,6 +68,13 @@ impl Found {
     pub(crate) fn modality(&self) -> Option<Modality> {
         self.format.as_ref().ok().and_then(|it| it.modality())
     }
+}
+
+/// The rows of a table beside images that name one of them; the first one counts.
+#[derive(Clone, Debug)]
+pub(crate) struct SaidIn {
+    pub(crate) table: Arc<Found>,
+    pub(crate) rows: Vec<u64>,
 }
 
 /// How to look for files.
@@ -130,6 +143,7 @@ fn single(path: &Path, size_bytes: u64, search: Search, notes: &mut Vec<String>)
         name,
         beside: idx::beside(format.as_ref().ok(), path),
         format,
+        said_in: Vec::new(),
         is_split_given: false,
         label: None,
         cells: Cells::default(),
@@ -145,7 +159,7 @@ fn folders_of(name: &str) -> Vec<&str> {
 }
 
 /// The split that a path shows; MNIST calls its test files `t10k`.
-fn split_of(components: &[&str]) -> Option<String> {
+pub(crate) fn split_of(components: &[&str]) -> Option<String> {
     let is_mnist_test = |name: &&str| name.starts_with("t10k-");
     splits::of_path(components).or_else(|| components.last().filter(|it| is_mnist_test(it)).map(|_| "test".to_owned()))
 }

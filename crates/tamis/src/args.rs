@@ -1,5 +1,7 @@
 //! What can be typed. Meaning is given to it in `tamis::config` and in the commands.
 
+mod apply;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -13,6 +15,7 @@ use tamis_report::RENDERERS;
 
 mod record;
 
+pub(crate) use apply::{ApplyArgs, LinkChoice};
 pub(crate) use record::{AgainArgs, DiffArgs};
 
 /// Audits a dataset before somebody trains or evaluates on it.
@@ -32,6 +35,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Finds duplicates, leaks, wrong labels and outliers, and writes a report.
     Audit(AuditArgs),
+    /// Acts on decisions: writes the dataset again in its own format and layout, without what was dropped.
+    Apply(ApplyArgs),
     /// Embeds texts or images and writes their vectors as .npy.
     Embed(EmbedArgs),
     /// Lists pairs of texts, vectors or images that are alike, found exactly.

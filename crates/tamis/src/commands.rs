@@ -11,6 +11,8 @@ use tamis_embed::{Device, DeviceChoice};
 use crate::args::ReadArgs;
 use crate::exit::Usage;
 
+pub(crate) mod apply;
+
 pub(crate) mod audit;
 
 pub(crate) mod completions;

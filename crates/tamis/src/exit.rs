@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use tamis::apply::ApplyError;
 use tamis::audit::AuditError;
 use tamis::config::ConfigError;
 use tamis::ingest::IngestError;
@@ -80,6 +81,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
             )
         )
         || matches!(cause.downcast_ref(), Some(UnfitModel::Modality { .. }))
+        || cause.downcast_ref().is_some_and(ApplyError::is_usage)
         || cause.downcast_ref().is_some_and(labels::is_usage)
         || matches!(cause.downcast_ref(), Some(DistillError::Dim { .. } | DistillError::Exists { .. }))
         || read_error(cause).is_some_and(ReadError::is_usage)
@@ -123,6 +125,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = no_model(cause) {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<ApplyError>() {
         return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<HubError>() {

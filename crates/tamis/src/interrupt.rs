@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tamis_data::atomic::temporary_folders;
+
 use crate::exit::{ExitStatus, print_to_stderr};
 
 /// From now on, ctrl-C says what is kept in `out` and ends the process.
@@ -24,6 +26,19 @@ pub(crate) fn remove_scratch(dir: PathBuf) {
         // What cannot be removed is in the folder for temporary files and goes with it.
         let _ = std::fs::remove_dir_all(&dir);
         print_to_stderr("\ninterrupted\n");
+    });
+}
+
+/// From now on, ctrl-C removes the folder that `out` is being made in, whole or not, and ends the process; those of other
+/// runs, which are there already, stay.
+pub(crate) fn remove_unfinished(out: PathBuf) {
+    let others = temporary_folders(&out);
+    on_interrupt(move || {
+        for dir in temporary_folders(&out).into_iter().filter(|it| !others.contains(it)) {
+            // What cannot be removed has a name that says what it is.
+            let _ = std::fs::remove_dir_all(&dir);
+        }
+        print_to_stderr("\ninterrupted: nothing was written\n");
     });
 }
 

@@ -6,8 +6,12 @@
 //! [`output`] writes the record.
 //! [`config`] resolves flags and the configuration file once, and everything below gets it passed.
 //!
+//! [`apply`] acts on what was decided about findings: it writes the dataset again.
+//!
 //! The crates behind it can be used alone: `tamis_labels` on plain arrays, `tamis_neighbors` on unit vectors,
 //! `tamis_data` to read, `tamis_embed` to embed.
+
+pub mod apply;
 
 pub mod audit;
 

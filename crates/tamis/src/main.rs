@@ -23,6 +23,7 @@ fn main() -> std::process::ExitCode {
     exit::log_to_stderr(args.verbose);
     let done = match args.command {
         Command::Audit(args) => commands::audit::run(args),
+        Command::Apply(args) => commands::apply::run(&args),
         Command::Embed(args) => commands::embed::run(&args),
         Command::Pairs(args) => commands::pairs::run(&args),
         Command::Leaks(args) => commands::leaks::run(args),

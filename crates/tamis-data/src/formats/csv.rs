@@ -51,9 +51,37 @@ impl Format for Csv {
     }
 
     fn open(&self, file: &FileSpec) -> Result<Box<dyn Records>, String> {
-        let head = Head::read(&file.path).map_err(|it| io_reason(&it))?;
-        open_delimited(file, sniff(&head).unwrap_or(b','))
+        open_delimited(file, delimiter(file)?)
     }
+}
+
+/// The delimiter of a file.
+pub(crate) fn delimiter(file: &FileSpec) -> Result<u8, String> {
+    let head = Head::read(&file.path).map_err(|it| io_reason(&it))?;
+    Ok(sniff(&head).unwrap_or(b','))
+}
+
+/// Names of the columns that a header gives.
+pub(crate) fn header_of(header: &[u8], delimiter: u8) -> Vec<String> {
+    let mut record = ByteRecord::new();
+    // Reading from memory does not fail, and what is no record has no names.
+    let _ = builder(delimiter).from_reader(header).read_byte_record(&mut record);
+    column_names(&record).iter().map(ToString::to_string).collect()
+}
+
+/// Names of columns as they are shown: numbers where there is none, and behind one that repeats.
+fn column_names(record: &ByteRecord) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(record.len());
+    for (idx, name) in record.iter().enumerate() {
+        let name = String::from_utf8_lossy(name);
+        let name = match name.trim() {
+            "" => format!("column {}", idx + 1),
+            name => name.to_owned(),
+        };
+        let repeats = names.iter().any(|it| **it == *name);
+        names.push(if repeats { format!("{name} #{}", idx + 1).into() } else { name.into() });
+    }
+    names
 }
 
 /// The delimiter that gives the first records the same number of fields, at least two; the most fields win.
@@ -138,17 +166,7 @@ impl Table {
             Ok(Found::End) => return Err("no header, expected the names of the columns in the first record".to_owned()),
             Err(error) => return Err(format!("cannot be read ({error}), expected a header")),
         };
-        let mut names: Vec<Arc<str>> = Vec::with_capacity(record.len());
-        for (idx, name) in record.iter().enumerate() {
-            let name = String::from_utf8_lossy(name);
-            let name = match name.trim() {
-                "" => format!("column {}", idx + 1),
-                name => name.to_owned(),
-            };
-            let repeats = names.iter().any(|it| **it == *name);
-            names.push(if repeats { format!("{name} #{}", idx + 1).into() } else { name.into() });
-        }
-        Ok(names.into())
+        Ok(column_names(&record).into())
     }
 
     fn read_record(&mut self) -> Result<Found, String> {

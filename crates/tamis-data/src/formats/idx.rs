@@ -79,7 +79,7 @@ fn shape_in(bytes: &[u8]) -> Option<Vec<u32>> {
     Some(dims.as_chunks::<4>().0.iter().map(|it| u32::from_be_bytes(*it)).collect())
 }
 
-fn read_shape(reader: &mut dyn BufRead) -> Result<Vec<u32>, String> {
+pub(crate) fn read_shape(reader: &mut dyn BufRead) -> Result<Vec<u32>, String> {
     let expected = "expected the header of an idx file of unsigned bytes";
     let mut head = vec![0; 4];
     let cut = |error: io::Error| format!("cannot be read ({error}), {expected}");
@@ -100,12 +100,17 @@ pub(crate) fn beside(format: Option<&&'static dyn Format>, path: &Path) -> Vec<P
 }
 
 /// The file of labels beside a file of images: `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`, packed or not.
-fn labels_beside(path: &Path) -> Option<PathBuf> {
+pub(crate) fn labels_beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(".gz").unwrap_or(name);
-    let labels = stem.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
+    let labels = labels_name(stem);
     let beside = [labels.clone(), format!("{labels}.gz")].map(|it| path.with_file_name(it));
     beside.into_iter().find(|it| labels != stem && it.is_file())
+}
+
+/// What the file of labels is called beside a file of images of this name.
+pub(crate) fn labels_name(images: &str) -> String {
+    images.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
 }
 
 /// One byte for each image; empty where there is no file of labels.

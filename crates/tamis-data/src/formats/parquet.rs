@@ -90,7 +90,7 @@ fn check_magic(file: &FileSpec) -> Result<(), String> {
 }
 
 /// Runs a step of the Parquet reader; a damaged file makes some of its steps panic.
-fn guarded<T>(step: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(crate) fn guarded<T>(step: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     panic::catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|payload| Err(panic_text(payload.as_ref())))
 }
 
@@ -169,15 +169,13 @@ impl Rows {
         let groups = self.metadata.metadata().row_groups();
         let Some(group) = groups.get(self.next_group) else { return Ok(false) };
         self.group_end = self.row + rows_of(group);
-        let row_bytes = u64::try_from(group.total_byte_size()).unwrap_or(0) / rows_of(group).max(1);
-        let batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
+        let batch_rows = batch_rows(group);
         let idx = self.next_group;
         self.next_group += 1;
         let reader = guarded(|| {
             let handle = self.handle.try_clone().map_err(|it| it.to_string())?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, self.metadata.clone());
             let mask = ProjectionMask::roots(builder.parquet_schema(), self.kept.iter().copied());
-            let batch_rows = usize::try_from(batch_rows).unwrap_or(1);
             let builder = builder.with_row_groups(vec![idx]).with_projection(mask).with_batch_size(batch_rows);
             builder.build().map_err(|it| it.to_string())
         });
@@ -204,7 +202,13 @@ impl Rows {
     }
 }
 
-fn rows_of(group: &RowGroupMetaData) -> u64 {
+/// Rows that are read at once; where a damaged group breaks off depends on it.
+pub(crate) fn batch_rows(group: &RowGroupMetaData) -> usize {
+    let row_bytes = u64::try_from(group.total_byte_size()).unwrap_or(0) / rows_of(group).max(1);
+    usize::try_from((BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS)).unwrap_or(1)
+}
+
+pub(crate) fn rows_of(group: &RowGroupMetaData) -> u64 {
     u64::try_from(group.num_rows()).unwrap_or(0)
 }
 
@@ -318,7 +322,7 @@ fn holds_bytes(data_type: &DataType) -> bool {
 ///
 /// `datasets` writes `{"info": {"features": {"label": {"_type": "ClassLabel", "names": [...]}}}}`
 /// (`arrow_writer.py`, `ArrowWriter._build_metadata`).
-fn class_names(metadata: &ArrowReaderMetadata) -> BTreeMap<String, Arc<[String]>> {
+pub(crate) fn class_names(metadata: &ArrowReaderMetadata) -> BTreeMap<String, Arc<[String]>> {
     let in_file = metadata.metadata().file_metadata().key_value_metadata().into_iter().flatten();
     let in_file = in_file.filter(|it| it.key == "huggingface").find_map(|it| it.value.as_deref());
     let json = in_file.or_else(|| metadata.schema().metadata().get("huggingface").map(String::as_str));

@@ -191,6 +191,7 @@ impl Look {
             is_split_given: false,
             label: None,
             cells: Cells::default(),
+            said_in: Vec::new(),
             parent: None,
         }
     }
@@ -312,6 +313,15 @@ fn forced_files(
     found.collect()
 }
 
+/// All files of a folder that may belong to the dataset, read or not, with their names relative to it: none that are hidden,
+/// linked folders or audits.
+pub(crate) fn all_files(root: &Path) -> Result<Vec<(PathBuf, String)>, ReadError> {
+    let mut left_out = LeftOut::default();
+    let entries = list(root, &mut left_out)?;
+    let about = left_out.about.into_iter().map(|name| (root.join(&name), name));
+    Ok(entries.into_iter().map(|it| (it.path, it.name)).chain(about).collect())
+}
+
 /// Lists a folder and all below it, sorted by the bytes of the names.
 fn list(root: &Path, left_out: &mut LeftOut) -> Result<Vec<Entry>, ReadError> {
     let mut entries = Vec::new();
@@ -378,6 +388,8 @@ fn is_about(name: &str) -> bool {
         "dummy_data.zip",
         "dataset_dict.json",
         "state.json",
+        // What `tamis apply` says of the folder it made.
+        crate::rewrite::MANIFEST,
     ];
     ignored.contains(&file) || file == name && (name.starts_with("LICENSE") || name == "README")
 }

@@ -1,15 +1,20 @@
-//! Version 1 of `findings.jsonl`, `audit.json`, and what `tamis labels` and `tamis diff` print.
+//! Version 1 of `findings.jsonl`, `audit.json`, `decisions.jsonl`, `tamis-manifest.json`, and what `tamis labels` and
+//! `tamis diff` print.
 //!
 //! Keys are written in the order of the fields below, and the types read back what they write. A number that is not
 //! finite has no place in JSON; it is an error of the check that gave it, never a silent `null`.
 
 mod audit;
 
+mod decision;
+
 mod diff;
 
 mod finding;
 
 mod labels;
+
+mod manifest;
 
 mod restore;
 
@@ -22,6 +27,10 @@ use tamis_core::{Evidence, Report, Value};
 pub use audit::{
     AUDIT_SCHEMA, Audit, CheckOutcome, CheckRecord, CurvePoint, DatasetRecord, FullAudit, InputRecord, LabelRecord,
     ModelRecord, PixelsRecord, SeverityCounts, SplitRecord, SplitRole, StageRecord, StateCounts, ToolRecord,
+    dataset_hash,
+};
+pub use decision::{
+    BadDecisions, DECISIONS_SCHEMA, Decision, DecisionAction, DecisionLine, Decisions, DecisionsHeader,
 };
 pub use diff::{
     ChangeRecord, CheckDiff, DIFF_SCHEMA, Diff, DriftRecord, Outcome as VersionOutcome, SampleCounts, ShareRecord,
@@ -31,6 +40,9 @@ pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, 
 pub use labels::{
     Array, ClassNoiseRecord, ConfidentCounts, ConfusionRecord, EvidenceRecord, LABELS_SCHEMA, LabelCounts, Labels,
     RateRecord, ReviewRecord,
+};
+pub use manifest::{
+    ActionCounts, DecisionsFileRecord, FileChange, MANIFEST_SCHEMA, Manifest, ParentRecord, ResplitRecord, SplitChange,
 };
 pub use restore::{Names, UnknownName, settings};
 
@@ -166,6 +178,8 @@ mod tests {
         compare_schema::<Finding>("finding.v1.json");
         compare_schema::<Labels>("labels.v1.json");
         compare_schema::<Diff>("diff.v1.json");
+        compare_schema::<DecisionLine>("decision.v1.json");
+        compare_schema::<Manifest>("manifest.v1.json");
     }
 
     fn compare_schema<T: JsonSchema>(name: &str) {

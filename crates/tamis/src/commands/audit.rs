@@ -144,7 +144,7 @@ fn is_same_folder(a: &Path, b: &Path) -> bool {
 }
 
 /// Writes as always, or stops for good at a point that a test has named.
-fn commits(failpoint: Option<u64>) -> Commits {
+pub(super) fn commits(failpoint: Option<u64>) -> Commits {
     match failpoint {
         None => Commits::new(),
         Some(n) => Commits::stopping_at(n, Box::new(|| print_to_stderr("failpoint reached\n"))),

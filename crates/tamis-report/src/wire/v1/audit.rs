@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tamis_core::report::wilson_interval;
 use tamis_core::{
-    CheckReport, CheckResult, Dataset, Fingerprints, IdentityLevel, ModelFacts, ModelInput, Outcome, Report,
+    CheckReport, CheckResult, Dataset, Digest, IdentityLevel, ModelFacts, ModelInput, Outcome, Report, SampleId,
 };
 
 use super::{Finding, NotFinite, findings, finite, object};
@@ -326,7 +326,7 @@ impl DatasetRecord {
         };
         let label = |(name, samples): (&String, &usize)| LabelRecord { name: name.clone(), samples: *samples as u64 };
         Self {
-            hash: dataset_hash(dataset, report.fingerprints),
+            hash: dataset_hash(dataset, |id| report.fingerprints.digest(id, IdentityLevel::Bytes)),
             modality: report.contents.modality().id().to_owned(),
             n_samples: dataset.len() as u64,
             states,
@@ -336,8 +336,10 @@ impl DatasetRecord {
     }
 }
 
-/// Hashes what the checks can see of each sample, in reading order; variable-length fields carry their length.
-fn dataset_hash(dataset: &Dataset, fingerprints: &Fingerprints) -> String {
+/// Hashes what the checks can see of each sample, in reading order; `content` is the hash of a sample's bytes, `None` where
+/// it could not be read. Variable-length fields carry their length.
+#[must_use]
+pub fn dataset_hash(dataset: &Dataset, content: impl Fn(SampleId) -> Option<Digest>) -> String {
     fn field(hasher: &mut blake3::Hasher, bytes: Option<&[u8]>) {
         let len = bytes.map_or(u64::MAX, |it| it.len() as u64);
         hasher.update(&len.to_le_bytes());
@@ -346,7 +348,7 @@ fn dataset_hash(dataset: &Dataset, fingerprints: &Fingerprints) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"tamis-dataset/1\n");
     for id in dataset.ids() {
-        let digest = fingerprints.digest(id, IdentityLevel::Bytes);
+        let digest = content(id);
         field(&mut hasher, Some(dataset.key(id).as_bytes()));
         field(&mut hasher, digest.as_ref().map(|it| it.0.as_slice()));
         field(&mut hasher, Some(dataset.split_name(id).as_bytes()));

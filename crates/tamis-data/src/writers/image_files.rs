@@ -1,0 +1,20 @@
+//! Files of images: each comes over as it stands, under the name that shows its split and label.
+
+use std::path::Path;
+
+use super::{Writer, Written, carry_all};
+use crate::rewrite::{Part, RewriteError};
+
+/// The writer.
+#[derive(Debug)]
+pub(crate) struct ImageFiles;
+
+impl Writer for ImageFiles {
+    fn id(&self) -> &'static str {
+        "image-files"
+    }
+
+    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+        carry_all(parts, target)
+    }
+}

@@ -1,0 +1,20 @@
+//! Tab-separated values: CSV whose delimiter is known.
+
+use std::path::Path;
+
+use super::{Writer, Written, csv};
+use crate::rewrite::{Part, RewriteError};
+
+/// The writer.
+#[derive(Debug)]
+pub(crate) struct Tsv;
+
+impl Writer for Tsv {
+    fn id(&self) -> &'static str {
+        "tsv"
+    }
+
+    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+        csv::write(parts, target, |_| Ok(b'\t'))
+    }
+}
