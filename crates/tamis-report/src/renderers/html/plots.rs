@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tamis_core::{Finding, PairKind, PairSearch, PairSet, Report, SampleId, SplitRole, Value};
+use tamis_core::{CheckReport, Finding, Outcome, Pair, PairKind, PairSearch, Report, SampleId, SplitRole, Value};
 
 use crate::overview::Tally;
 use crate::prose;
@@ -99,8 +99,9 @@ struct Class {
 
 impl Plots {
     pub(super) fn new(report: &Report<'_>) -> Self {
-        let sets = report.pairs.iter();
-        let histograms = sets.flat_map(|set| [scores(report, set), cosines(set)]).flatten().collect();
+        let searches = [PairSearch::WithinSplits, PairSearch::AcrossSplits];
+        let histograms = searches.into_iter().flat_map(|it| [scores(report, it), cosines(report, it)]).flatten();
+        let histograms = histograms.collect();
         Self { histograms, confusion: confusion(report), leaks: leaks(report), balance: balance(report) }
     }
 
@@ -111,17 +112,35 @@ impl Plots {
 }
 
 /// What was compared, in words.
-fn searched(set: &PairSet) -> &'static str {
-    match set.search {
+fn searched(search: PairSearch) -> &'static str {
+    match search {
         PairSearch::WithinSplits => "within splits",
         PairSearch::AcrossSplits => "across splits",
     }
 }
 
+/// The pairs of a search.
+fn pairs<'a>(report: &'a Report<'_>, search: PairSearch) -> impl Iterator<Item = &'a Pair> {
+    report.pairs.iter().filter(move |set| set.search == search).flat_map(|set| &set.pairs)
+}
+
+/// The score from which a check called pairs of a search copies.
+fn threshold(report: &Report<'_>, search: PairSearch) -> Option<f64> {
+    let deciding: &[&str] = match search {
+        PairSearch::WithinSplits => &["near-duplicate"],
+        PairSearch::AcrossSplits => &["split-leak", "benchmark-contamination"],
+    };
+    let threshold = |check: &CheckReport| match &check.outcome {
+        Outcome::Ran(result) if deciding.contains(&check.info.id) => result.threshold,
+        _ => None,
+    };
+    report.checks.iter().find_map(threshold)
+}
+
 /// The best score of every sample that has a kept pair, with those of a clean reference beside them.
-fn scores(report: &Report<'_>, set: &PairSet) -> Option<Histogram> {
+fn scores(report: &Report<'_>, search: PairSearch) -> Option<Histogram> {
     let mut best: BTreeMap<SampleId, f32> = BTreeMap::new();
-    for pair in set.pairs.iter().filter(|pair| pair.verified.is_some()) {
+    for pair in pairs(report, search).filter(|pair| pair.verified.is_some()) {
         let score = best.entry(pair.a).or_insert(0.0);
         *score = score.max(pair.score());
     }
@@ -132,7 +151,7 @@ fn scores(report: &Report<'_>, set: &PairSet) -> Option<Histogram> {
     };
     let (tested, null) = (of(false), of(true));
     let n_reference = report.dataset.ids().filter(|id| is_reference(*id)).count();
-    let reference = match (set.search, n_reference) {
+    let reference = match (search, n_reference) {
         (PairSearch::WithinSplits, _) => String::new(),
         (PairSearch::AcrossSplits, 0) => {
             " No clean reference was named (--reference), so how high clean samples score is not known.".to_owned()
@@ -145,25 +164,26 @@ fn scores(report: &Report<'_>, set: &PairSet) -> Option<Histogram> {
         "How much of a sample's content agrees with the most similar one: {} with a pair that was kept.{reference}",
         prose::counted(tested.len(), "sample"),
     );
-    histogram(format!("Best score of each sample, {}", searched(set)), caption, [&tested, &null], set.min_copy)
+    let title = format!("Best score of each sample, {}", searched(search));
+    histogram(title, caption, [&tested, &null], threshold(report, search))
 }
 
-/// The cosines of what is close by its vectors.
-fn cosines(set: &PairSet) -> Option<Histogram> {
-    let close = set.pairs.iter().filter(|pair| pair.kind == PairKind::Cosine && set.min <= pair.similarity);
+/// The cosines of pairs that were found by their vectors.
+fn cosines(report: &Report<'_>, search: PairSearch) -> Option<Histogram> {
+    let close = pairs(report, search).filter(|pair| pair.kind == PairKind::Cosine);
     let values: Vec<f64> = close.map(|pair| f64::from(pair.similarity)).collect();
-    let caption = format!("{} at or above the threshold; others were not kept.", prose::counted(values.len(), "pair"));
-    histogram(format!("Cosine of close pairs, {}", searched(set)), caption, [&values, &[]], set.min)
+    let n = prose::counted(values.len(), "pair");
+    let caption = format!("{n} found by vectors: close ones, and others that turned out to be copies.");
+    histogram(format!("Cosine of pairs, {}", searched(search)), caption, [&values, &[]], None)
 }
 
 /// A histogram of values and a null; `None` where there is nothing to count.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the place of a bin")]
-fn histogram(title: String, caption: String, [values, null]: [&[f64]; 2], threshold: f32) -> Option<Histogram> {
+fn histogram(title: String, caption: String, [values, null]: [&[f64]; 2], threshold: Option<f64>) -> Option<Histogram> {
     if values.is_empty() && null.is_empty() {
         return None;
     }
-    let threshold = f64::from(threshold);
-    let lowest = values.iter().chain(null).copied().chain([threshold]).fold(1.0, f64::min);
+    let lowest = values.iter().chain(null).copied().chain(threshold).fold(1.0, f64::min);
     let low = ((lowest * 20.0).floor() / 20.0).clamp(-1.0, 0.95);
     let place = |value: f64| (value - low) / (1.0 - low);
     let counts = |values: &[f64]| {
@@ -197,7 +217,7 @@ fn histogram(title: String, caption: String, [values, null]: [&[f64]; 2], thresh
         caption,
         bars: bars(&counted),
         null: bars(&null_counted),
-        threshold: (low..=1.0).contains(&threshold).then(|| mark(threshold)),
+        threshold: threshold.filter(|it| (low..=1.0).contains(it)).map(mark),
         low: prose::number(low),
         high: "1".to_owned(),
         most: prose::count(most),

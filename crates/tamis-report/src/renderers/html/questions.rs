@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tamis_core::{CheckReport, Confidence, Outcome, PairSearch, Report, SampleId, Severity, SplitRole};
+use tamis_core::{CheckReport, Confidence, Outcome, Report, SampleId, Severity, SplitRole};
 
 use crate::prose;
 use crate::snippet::visible;
@@ -161,6 +161,9 @@ pub(super) struct Cost {
     by: &'static str,
 }
 
+/// Checks for which copies within splits are looked for.
+const JOINING: &[&str] = &["near-duplicate", "label-error", "overlapping-classes"];
+
 /// Counts the families of what is trained on, of all samples where nothing is; `None` where no sample could be read.
 pub(super) fn cost(report: &Report<'_>) -> Option<Cost> {
     let dataset = report.dataset;
@@ -177,7 +180,7 @@ pub(super) fn cost(report: &Report<'_>) -> Option<Cost> {
         all: prose::count(ids.len()),
         share: prose::percent(prose::rate(repeats, ids.len())?),
         of,
-        by: match report.pairs.iter().any(|set| set.search == PairSearch::WithinSplits) {
+        by: match report.checks.iter().any(|it| JOINING.contains(&it.info.id) && has_looked(&it.outcome)) {
             true => "identical samples and copies",
             false => "identical samples; other copies within a split were not looked for",
         },

@@ -44,7 +44,7 @@ function restore() {
   } catch {
     kept = null;
   }
-  if (given.text && kept?.given !== given.id) readDecisions(given.text);
+  if (given.text && kept?.given !== given.id) say(readDecisions(given.text));
   const list = Array.isArray(kept?.decisions) ? kept.decisions : [];
   for (const decision of list) if (isDecision(decision)) put(decision);
   byId('reviewer').value = stored('tamis-reviewer') ?? '';

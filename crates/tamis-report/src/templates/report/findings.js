@@ -390,10 +390,11 @@ function accept() {
   act(finding.remedy);
 }
 
-/** Gives the suggested label, or asks for one. */
+/** Gives the suggested label to the sample that it is suggested for, or asks for one. */
 function relabel() {
   const finding = current();
-  const suggested = finding?.change ? data.labels.findIndex((_, i) => labelName(i) === finding.change.suggested[0]) : -1;
+  const isAboutIt = state.target === null || state.target === 0;
+  const suggested = finding?.change && isAboutIt ? data.labels.findIndex((_, i) => labelName(i) === finding.change.suggested[0]) : -1;
   if (suggested !== -1) act({ action: 'relabel', label: suggested });
   else byId('label')?.focus();
 }
