@@ -154,6 +154,7 @@ async function map(folder) {
   assert.match(await text(page, '#selection'), /[\d,]+ samples selected/);
   await picture(page, 'map');
   await page.locator('#selection a').first().click();
+  await page.waitForFunction(() => !document.getElementById('view-findings').hidden);
   assert.match(await text(page, '#no-selection'), /of the map/);
   await page.locator('#no-selection').click();
   assert.ok(!(await page.locator('#no-selection').isVisible()));
