@@ -92,3 +92,12 @@ fn options_of_checks_come_from_the_file_and_set_beats_them() {
     let run = work.tamis(&["audit", "a.jsonl", "--only", "outlier", "--set", "outlier.iqr-factor=4.0"]);
     assert_eq!(options(&run.expect(0), "outlier"), serde_json::json!({ "k": 3, "iqr_factor": 4.0 }));
 }
+
+#[test]
+fn what_the_page_holds_can_be_limited_by_the_file_and_by_flags() {
+    let work = workspace("tamis.toml", "redact = true\nreport_budget = '2MB'\n");
+    let page = work.tamis(&["audit", "a.jsonl"]).expect(0).text("report.html");
+    assert!(page.contains("contents left out") && page.len() < 2_000_000);
+    let run = work.tamis(&["audit", "a.jsonl", "--report-budget", "12"]).expect(2);
+    assert!(run.stderr.contains("the budget of the report is `12`, expected a number with a unit"), "{}", run.stderr);
+}

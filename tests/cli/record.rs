@@ -68,6 +68,23 @@ fn a_file_can_be_named_for_any_format() {
 }
 
 #[test]
+fn decisions_are_shown_again_and_contents_left_out_on_request() {
+    let (work, run) = audited();
+    work.tamis(&["apply", "--suggest", "decisions.jsonl", "--audit", "tamis-out"]).expect(0);
+    let page = work.tamis(&["report", "--decisions", "decisions.jsonl", "--format", "html"]).expect(0).stdout;
+    assert!(page != run.text("report.html") && page.contains("tamis-decisions/1"));
+    let text = "I was charged twice for my subscription this month";
+    assert!(run.text("report.html").contains(text));
+    let redacted = work.tamis(&["report", "--redact", "--format", "html"]).expect(0).stdout;
+    assert!(!redacted.contains(text) && redacted.contains("t01"));
+    let other = fs::read_to_string(work.path("decisions.jsonl")).unwrap();
+    let hash = run.audit().dataset.hash;
+    fs::write(work.path("other.jsonl"), other.replace(&hash, &"0".repeat(64))).unwrap();
+    let refused = work.tamis(&["report", "--decisions", "other.jsonl"]).expect(2);
+    assert!(refused.stderr.contains("about another dataset"), "{}", refused.stderr);
+}
+
+#[test]
 fn what_is_no_record_is_refused_by_name() {
     let (work, _) = audited();
     let missing = work.tamis(&["report", "nowhere"]).expect(3);

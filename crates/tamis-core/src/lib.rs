@@ -7,7 +7,7 @@
 //!    never in it; [`content`] says how content is lent.
 //! 2. [`text`] is the one place where text is normalized, [`image`] what is known of a picture, and [`fingerprint`] the
 //!    place where "the same" is defined.
-//! 3. [`embedding`] and [`neighbors`] hold what models and joins compute.
+//! 3. [`embedding`], [`neighbors`] and [`map`] hold what models and joins compute.
 //! 4. [`check`] is what a check sees and what it answers; [`report`] is all that an output gets to see, [`diff`] what two
 //!    versions of a dataset have to do with each other.
 //!
@@ -27,6 +27,8 @@ pub mod fingerprint;
 pub mod embedding;
 
 pub mod neighbors;
+
+pub mod map;
 
 pub mod check;
 
@@ -51,6 +53,7 @@ pub use diff::{Change, DiffCheck, DiffContext, Drift, Matching, Version};
 pub use embedding::{DegenerateRow, Embeddings};
 pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
 pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, InputSpec, Margins, Orientation, Pixels};
+pub use map::SampleMap;
 pub use neighbors::{
     Families, Family, NeighborGraph, Overlap, Pair, PairKind, PairSearch, PairSet, Rung, Shared, Star, Verified,
 };

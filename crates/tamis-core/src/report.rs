@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::check::{CheckInfo, CheckResult, Severity};
 use crate::fingerprint::Fingerprints;
-use crate::{Contents, Dataset, Evidence, Families, Finding, InputFile, InputSpec, PairSet, SampleId, text};
+use crate::{Contents, Dataset, Evidence, Families, Finding, InputFile, InputSpec, PairSet, SampleId, SampleMap, text};
 
 /// What became of a check.
 #[derive(Clone, Debug)]
@@ -114,6 +114,8 @@ pub struct Report<'a> {
     pub families: &'a Families,
     /// All pairs that were joined for some check.
     pub pairs: Vec<&'a PairSet>,
+    /// Where each sample lies in the plane; `None` where no check needed neighbors.
+    pub map: Option<&'a SampleMap>,
     /// The model; `None` where no check needed one.
     pub model: Option<ModelFacts>,
     /// The device; `None` where no check needed a model.

@@ -82,7 +82,7 @@ pub struct FindingRow {
 /// Columns: `key file row split label state note`, one `identity_` column for each level in hexadecimal, for images `width
 /// height mode format phash dhash`, `family` (key of
 /// the first sample of its family; its own where there is none), `star` (key of the sample that is kept in its star; null
-/// where it is in none). Then for each check its score, where it has one, and whether a finding names the sample; null
+/// where it is in none), `x` and `y` (its place on the map; null without a vector, and where no check needed neighbors). Then for each check its score, where it has one, and whether a finding names the sample; null
 /// where the check did not run. Last the user's own columns, as `column.<name>`.
 ///
 /// # Errors
@@ -293,7 +293,15 @@ fn sample_columns<'a>(report: &'a Report<'_>) -> Vec<SampleColumn<'a>> {
     }
     let stars = star_leaders(report);
     columns.push(text_column("family", false, |id| Some(dataset.key(report.families.first(id)).to_owned())));
+    let place = |axis: usize| {
+        move |ids: &[SampleId]| -> ArrayRef {
+            let place = |id: &SampleId| report.map.and_then(|map| map.place(*id)).map(|it| it[axis]);
+            Arc::new(ids.iter().map(place).collect::<Float32Array>())
+        }
+    };
     columns.push(text_column("star", true, move |id| stars.get(&id).map(|it| dataset.key(*it).to_owned())));
+    columns.push(("x".to_owned(), DataType::Float32, true, Box::new(place(0))));
+    columns.push(("y".to_owned(), DataType::Float32, true, Box::new(place(1))));
     columns
 }
 

@@ -11,6 +11,7 @@
 //! - [`self_join`] and [`cross_join`]: all pairs at or above a cosine, of a set with itself or of queries with a base.
 //!   [`self_join_of_copies`] and [`cross_join_of_copies`] count pairs of rows that stand for many equal ones.
 //! - [`knn`]: the k nearest neighbors, ties to the smaller index.
+//! - [`layout`]: a place in the plane for every row, from its nearest neighbors.
 //! - [`nearest_in`]: the k nearest rows of a base for every query.
 //! - [`Device`]: the same joins on a GPU, where there is one.
 //! - [`verify::WordTexts`]: how much two texts literally have in common.
@@ -45,6 +46,8 @@ mod device;
 
 mod groups;
 
+mod layout;
+
 mod common_run;
 
 mod equal;
@@ -69,4 +72,5 @@ pub use groups::{Family, MAX_SWEPT, Star, families, stars};
 pub use hamming::{HammingJoin, HashPair, HashPairs};
 pub use join::{JoinOptions, RowPair, RowPairs, cross_join, cross_join_of_copies, self_join, self_join_of_copies};
 pub use knn::{Neighbors, knn, nearest_in};
+pub use layout::layout;
 pub use lexical::{Bands, SetJoin, SetMeasure, SetPair, SetPairs, Shingle, Sketches, TokenSets, windows};

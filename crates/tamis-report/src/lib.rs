@@ -32,5 +32,5 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 
-pub use renderers::{RENDERERS, RenderError, RenderOptions, Renderer, find};
+pub use renderers::{DEFAULT_BUDGET, RENDERERS, RenderError, RenderOptions, Renderer, find};
 pub use snippet::visible;

@@ -37,19 +37,28 @@ pub fn find(id: &str) -> Option<&'static dyn Renderer> {
     RENDERERS.iter().copied().find(|it| it.id() == id)
 }
 
-/// What the place that is written to can show. Only outputs for a terminal look at it.
+/// How a report is shown. Color and width are for outputs on a terminal, the rest is for the HTML page.
 #[derive(Clone, Debug)]
 pub struct RenderOptions {
     /// Whether ANSI colors may be used; nothing is said by color alone.
     pub color: bool,
     /// Columns of the terminal; less than 40 is taken as 40.
     pub width: usize,
+    /// Bytes that the HTML page may take: contents of the worst findings first, then what else fits.
+    pub budget: usize,
+    /// Whether the HTML page leaves out texts, pictures and what is quoted of them.
+    pub redact: bool,
+    /// Decisions that the HTML page starts with, as the text of a `decisions.jsonl`.
+    pub decisions: Option<String>,
 }
 
+/// Bytes of an HTML page, unless said otherwise.
+pub const DEFAULT_BUDGET: usize = 25_000_000;
+
 impl Default for RenderOptions {
-    /// No color, 100 columns.
+    /// No color, 100 columns, a page of at most 25 MB with contents and without decisions.
     fn default() -> Self {
-        Self { color: false, width: 100 }
+        Self { color: false, width: 100, budget: DEFAULT_BUDGET, redact: false, decisions: None }
     }
 }
 

@@ -103,7 +103,7 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
 /// Trojan-source and tag-smuggling attacks use: zero-width space and word joiner, invisible operators, byte order mark,
 /// soft hyphen, line and paragraph separators, tags. The joiners U+200C and U+200D stay: Persian, the scripts of India and
 /// emoji are written with them.
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tamis_core::{
     CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts,
     Digest, Evidence, Families, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts, ModelInput, Origin,
-    Outcome, Report, Sample, SampleId, Severity, StageTime, State, Suggestion, TextSource, Value, text,
+    Outcome, Report, Sample, SampleId, SampleMap, Severity, StageTime, State, Suggestion, TextSource, Value, text,
 };
 
 use crate::{RenderOptions, find};
@@ -60,6 +60,7 @@ pub(crate) struct Fixture {
     pub(crate) dataset: Dataset,
     fingerprints: Fingerprints,
     families: Families,
+    map: SampleMap,
     texts: Texts,
     /// What became of the checks.
     pub(crate) checks: Vec<CheckReport>,
@@ -72,7 +73,9 @@ pub(crate) fn fixture() -> Fixture {
     let stage = |stage: &str, seconds| StageTime { stage: stage.to_owned(), rows: 12, seconds, reused: 0 };
     let timing = vec![stage("read", 0.25), stage("embed", 1.5)];
     let families = Families::new(dataset.len(), Vec::new());
-    Fixture { dataset, fingerprints, families, texts, checks: checks(), timing }
+    let map = (0_u8..12).map(|n| (n != 7).then(|| [f32::from(n), f32::from(n % 3)])).collect();
+    let map = SampleMap::new(map);
+    Fixture { dataset, fingerprints, families, map, texts, checks: checks(), timing }
 }
 
 /// The audit as one output shows it.
@@ -103,6 +106,7 @@ impl Fixture {
             fingerprints: &self.fingerprints,
             families: &self.families,
             pairs: Vec::new(),
+            map: Some(&self.map),
             model: Some(ModelFacts {
                 id: "all-minilm-l6-v2".to_owned(),
                 revision: Some("c9745ed1d9f2".to_owned()),

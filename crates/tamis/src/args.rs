@@ -124,6 +124,12 @@ pub(crate) struct ReportArgs {
     /// Seed of all random choices. [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Size that report.html may have, at least 1MB; the worst findings come first. [default: 25MB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) report_budget: Option<String>,
+    /// Leaves texts, pictures and what is quoted of them out of report.html; names and labels stay.
+    #[arg(long)]
+    pub(crate) redact: bool,
 }
 
 /// Arguments of `tamis audit`.

@@ -234,10 +234,14 @@ fn check_columns(keep: &KeepOrder, dataset: &Dataset) -> Result<(), AuditError> 
     Err(AuditError::NoSuchColumn { name: name.to_owned(), known })
 }
 
-/// Gives pairs across splits the score that a check decided by, which a reference may have told.
+/// Gives pairs across splits the score that a check for leaks decided by, which a reference may have told. Others look at
+/// these pairs as well, with thresholds about other things.
 #[expect(clippy::cast_possible_truncation, reason = "the threshold is the shortest decimal of an f32")]
 fn decide(sets: &mut [(PairNeed, PairSet)], needs: &[Need], outcome: &Outcome) {
     let Outcome::Ran(result) = outcome else { return };
+    if !needs.iter().any(|need| matches!(need, Need::Splits | Need::Benchmark)) {
+        return;
+    }
     for (need, set) in sets.iter_mut().filter(|(need, _)| needs.contains(&Need::Pairs(*need))) {
         if need.search == PairSearch::AcrossSplits {
             // Without one, nothing was called a copy.
@@ -283,6 +287,7 @@ impl Audit {
             fingerprints: &self.ingested.fingerprints,
             families: &self.joined.families,
             pairs: self.joined.pairs.iter().map(|(_, pairs)| pairs).collect(),
+            map: self.joined.map.as_ref(),
             model: self.model.as_ref().map(Model::facts),
             device: self.model.as_ref().map(Model::device_facts),
             seed: self.seed,
@@ -477,5 +482,34 @@ impl Stopwatch {
     fn add(&mut self, stage: &str, Tally { done, reused }: Tally, seconds: f64) {
         tracing::info!("{stage}: {done} in {seconds:.3} s, {reused} from the store");
         self.stages.push(StageTime { stage: stage.to_owned(), rows: done, seconds, reused });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tamis_core::CheckResult;
+
+    use super::*;
+
+    #[test]
+    fn only_checks_for_leaks_say_what_a_copy_across_splits_is() {
+        let need = PairNeed { search: PairSearch::AcrossSplits, min_cosine: None, min_copy: None };
+        let set = PairSet {
+            search: need.search,
+            min: 0.95,
+            min_source: String::new(),
+            min_copy: 0.7,
+            min_copy_source: String::new(),
+            pairs: Vec::new(),
+            min_kept: 0.2,
+            n_found: 0,
+            n_not_compared: 0,
+            stars: Vec::new(),
+        };
+        let mut sets = [(need, set)];
+        let ran = |threshold| Outcome::Ran(CheckResult { threshold: Some(threshold), ..CheckResult::default() });
+        decide(&mut sets, &[Need::Splits, Need::Pairs(need)], &ran(0.9));
+        decide(&mut sets, &[Need::Labels, Need::Pairs(need)], &ran(0.2));
+        assert_eq!(sets[0].1.min_copy, 0.9);
     }
 }

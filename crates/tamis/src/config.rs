@@ -48,6 +48,10 @@ pub struct FileConfig {
     pub seed: Option<u64>,
     /// As `--threads`.
     pub threads: Option<usize>,
+    /// As `--report-budget`.
+    pub report_budget: Option<String>,
+    /// As `--redact`.
+    pub redact: bool,
     /// Options of checks: `[checks.near-duplicate] min_cosine = 0.97`.
     pub checks: BTreeMap<String, toml::Table>,
 }
@@ -80,6 +84,12 @@ pub enum ConfigError {
         /// What there is.
         known: String,
     },
+    /// A size that is none, or too small.
+    #[error("the budget of the report is `{text}`, expected a number with a unit and at least 1MB, e.g. 25MB")]
+    BadBudget {
+        /// What was given.
+        text: String,
+    },
     /// A `--set` that is not `CHECK.OPTION=VALUE`.
     #[error("`{text}` is not CHECK.OPTION=VALUE, e.g. near-duplicate.min_cosine=0.97")]
     BadSet {
@@ -109,6 +119,24 @@ pub fn load(path: Option<&Path>) -> Result<(FileConfig, Option<PathBuf>), Config
         Some(config) => Ok((config, Some(path))),
         None => Ok((FileConfig::default(), None)),
     }
+}
+
+/// Bytes of a page below which its front alone might not fit.
+const MIN_BUDGET: usize = 1_000_000;
+
+/// Bytes that `text` names: a whole number and `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`; case does not count.
+///
+/// # Errors
+/// When it names no size, or one below 1 MB.
+pub fn report_budget(text: &str) -> Result<usize, ConfigError> {
+    let units =
+        [("kb", 1_000), ("mb", 1_000_000), ("gb", 1_000_000_000), ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30)];
+    let lower = text.trim().to_lowercase();
+    let bytes = units.iter().find_map(|(unit, bytes)| {
+        let number: usize = lower.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*bytes)
+    });
+    bytes.filter(|it| MIN_BUDGET <= *it).ok_or_else(|| ConfigError::BadBudget { text: text.to_owned() })
 }
 
 /// `tamis.toml`, else `pyproject.toml`, with its text.
@@ -255,5 +283,18 @@ mod tests {
         let chosen = checks(&FileConfig::default(), &only, &["outlier".to_owned()], &[]).unwrap();
         let ids: Vec<_> = chosen.iter().map(|check| check.info().id).collect();
         assert_eq!(ids, ["exact-duplicate"]);
+    }
+
+    #[test]
+    fn a_budget_is_a_number_with_a_unit() {
+        let bytes = |text: &str| report_budget(text).ok();
+        assert_eq!(
+            [bytes("25MB"), bytes("1000 kB"), bytes("2mib")],
+            [Some(25_000_000), Some(1_000_000), Some(2_097_152)]
+        );
+        for bad in ["25", "MB", "-1MB", "999kB", "1.5MB", "99999999999999999999GB"] {
+            let error = report_budget(bad).unwrap_err().to_string();
+            assert!(error.contains(bad) && error.contains("e.g. 25MB"), "{error}");
+        }
     }
 }

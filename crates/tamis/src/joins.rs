@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayView2, Axis};
 use tamis_core::{
     Contents, Dataset, Digest, Embeddings, Families, Family, IdentityGroups, Need, NeighborGraph, Pair, PairKind,
-    PairNeed, PairSearch, PairSet, Progress, Rung, SampleId, SplitId, SplitRole, Star, Verified,
+    PairNeed, PairSearch, PairSet, Progress, Rung, SampleId, SampleMap, SplitId, SplitRole, Star, Verified,
 };
 use tamis_data::store::Store;
 use tamis_embed::Manifest;
@@ -16,7 +16,7 @@ use tamis_neighbors::{Device, JoinOptions};
 use crate::audit::AuditError;
 use crate::copies::{Copies, CopyRule, Proposal, Proposed};
 use crate::keep_order::KeepOrder;
-use crate::kept::{Key, PlacePairs, keep};
+use crate::kept::{Key, PlacePairs, Places, keep};
 
 /// The threshold for models that nobody has measured one for: the strictest that is in wide use.
 const UNMEASURED_MIN_COSINE: f32 = 0.95;
@@ -33,6 +33,8 @@ const VERIFIED_AT_ONCE: usize = 1 << 20;
 pub(crate) struct Joined {
     /// The graph of the largest `k` asked for.
     pub(crate) neighbors: Option<NeighborGraph>,
+    /// Where that graph puts each sample.
+    pub(crate) map: Option<SampleMap>,
     /// By what was asked for.
     pub(crate) pairs: Vec<(PairNeed, PairSet)>,
     /// What identical samples and copies connect.
@@ -89,7 +91,10 @@ impl<'a> Joins<'a> {
             set.stars = stars(set, &joined.ranks);
         }
         let k = needs.iter().filter_map(|need| if let Need::Neighbors(k) = need { Some(*k) } else { None }).max();
-        joined.neighbors = k.map(|k| self.neighbors(k, &mut joined.is_reused)).transpose()?;
+        if let Some(k) = k {
+            let (graph, map) = self.neighbors(k, &mut joined.is_reused)?;
+            (joined.neighbors, joined.map) = (Some(graph), Some(map));
+        }
         crate::device::warn_of_failure(self.device);
         Ok(joined)
     }
@@ -220,7 +225,7 @@ impl<'a> Joins<'a> {
         Ok(copies.get_or_init(|| prepared))
     }
 
-    fn neighbors(&self, k: usize, is_reused: &mut bool) -> Result<NeighborGraph, AuditError> {
+    fn neighbors(&self, k: usize, is_reused: &mut bool) -> Result<(NeighborGraph, SampleMap), AuditError> {
         let leaders: Vec<SampleId> = self.with_vector().filter(|id| self.identity.leader(*id) == *id).collect();
         let rows = self.rows_of(&leaders);
         let key = Key::new("neighbors", &self.vectors_id).k(k).rows(&rows);
@@ -229,7 +234,17 @@ impl<'a> Joins<'a> {
             Ok::<_, AuditError>(self.device.knn(self.select(&rows).view(), k, &*task))
         })?;
         *is_reused &= was_there;
-        Ok(NeighborGraph::new(self.dataset.len(), leaders, found.ids, found.cosine))
+        let key = Key::new("map", &self.vectors_id).k(k).rows(&rows);
+        let (places, was_there) = keep(self.store, "map", &key, || {
+            let _task = self.begin("drawing the map", leaders.len());
+            let places = tamis_neighbors::layout(self.select(&rows).view(), found.ids.view(), found.cosine.view());
+            Ok::<_, AuditError>(Places(places))
+        })?;
+        *is_reused &= was_there;
+        let graph = NeighborGraph::new(self.dataset.len(), leaders, found.ids, found.cosine);
+        let leader_of = self.dataset.ids().map(|id| self.identity.leader(id));
+        let map = SampleMap::of_graph(&graph, &places.0, leader_of);
+        Ok((graph, map))
     }
 
     fn begin(&self, stage: &str, n: usize) -> Box<dyn tamis_core::Task> {

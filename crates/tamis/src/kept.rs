@@ -233,3 +233,19 @@ impl Kept for Neighbors {
         Some(Self { ids, cosine })
     }
 }
+
+/// Places in the plane, by rows of what was laid out.
+#[derive(Debug)]
+pub(crate) struct Places(pub(crate) Vec<[f32; 2]>);
+
+impl Kept for Places {
+    fn write(&self, out: &mut Writer) {
+        out.f32s(&self.0.concat());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let numbers = from.f32s()?;
+        let (places, rest) = numbers.as_chunks();
+        rest.is_empty().then(|| Self(places.to_vec()))
+    }
+}

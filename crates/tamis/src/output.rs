@@ -21,15 +21,15 @@ pub struct OutputError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Writes all files of the record but `audit.json`, which it removes; each appears whole or not at all. Returns what was
-/// written, for that last file to list.
+/// Writes all files of the record but `audit.json`, which it removes; each appears whole or not at all. `page` says what
+/// `report.html` may hold. Returns what was written, for that last file to list.
 ///
 /// # Errors
 /// When a file cannot be written; those before it are there.
 ///
 /// # Panics
 /// Never, as long as there is a renderer called `html`.
-pub fn write(report: &Report<'_>, commits: &Commits) -> Result<Vec<InputFile>, OutputError> {
+pub fn write(report: &Report<'_>, page: &RenderOptions, commits: &Commits) -> Result<Vec<InputFile>, OutputError> {
     // The record of an earlier run ends here: a run that stops half-way must not look complete.
     for name in ["audit.json"].iter().chain(&OF_LEAKS) {
         commits.remove(&report.out.join(name)).map_err(|error| at(&report.out, name, error))?;
@@ -52,7 +52,7 @@ pub fn write(report: &Report<'_>, commits: &Commits) -> Result<Vec<InputFile>, O
         let removed = commits.remove(&report.out.join("thumbnails.parquet"));
         removed.map_err(|error| at(&report.out, "thumbnails.parquet", error))?;
     }
-    file(report, commits, "report.html", |out| html.render(report, &RenderOptions::default(), out))?;
+    file(report, commits, "report.html", |out| html.render(report, page, out))?;
     names.push("report.html");
     names.into_iter().map(|name| described(&report.out, name)).collect()
 }

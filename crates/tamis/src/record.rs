@@ -10,8 +10,8 @@ use tamis_core::check::SampleScores;
 use tamis_core::{
     CheckReport, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families, Family,
     FileId, Fingerprints, Grey, IdentityLevel, ImageFacts, ImageSource, InputFile, Modality, ModelFacts, ModelInput,
-    Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, Shared, StageTime, Star,
-    State, Verified,
+    Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, SampleMap, Shared, StageTime,
+    Star, State, Verified,
 };
 use tamis_data::artifacts::{self, ArtifactError, Columns};
 use tamis_data::atomic::Commits;
@@ -104,6 +104,7 @@ pub struct Record {
     pub fingerprints: Fingerprints,
     families: Families,
     pairs: Vec<PairSet>,
+    map: Option<SampleMap>,
     checks: Vec<CheckReport>,
     contents: Kept,
     config: Evidence,
@@ -159,6 +160,7 @@ impl Record {
         let families = families(&names, &columns, dataset.len()).map_err(at)?;
         let checks = checks(dir, &audit, &findings, &names, &columns)?;
         let pairs = pairs(&dir.join("pairs.parquet"), &names, &checks, &columns)?;
+        let map = map(&columns).map_err(at)?;
         let config = v1::settings(&audit.config);
         let store = Store::open(&dir.join("store"), Arc::new(Commits::new()))?;
         let contents = contents(dir, &store, &dataset, &fingerprints, &columns)?;
@@ -178,6 +180,7 @@ impl Record {
             fingerprints,
             families,
             pairs,
+            map,
             checks,
             contents,
             config,
@@ -203,6 +206,7 @@ impl Record {
             fingerprints: &self.fingerprints,
             families: &self.families,
             pairs: self.pairs.iter().collect(),
+            map: self.map.as_ref(),
             model: self.audit.model.as_ref().map(model),
             device: device.map(|(device, dtype)| DeviceFacts { device, dtype }),
             seed: self.audit.seed,
@@ -329,6 +333,16 @@ fn families(names: &Names<'_>, columns: &Columns, n: usize) -> Result<Families, 
     }
     let of = |members: Vec<SampleId>| Family { members, diameter: 0, weakest_link: 0.0 };
     Ok(Families::new(n, members.into_values().filter(|it| 1 < it.len()).map(of).collect()))
+}
+
+/// The places of samples; `None` where none has one, and where an older version wrote the record.
+fn map(columns: &Columns) -> Result<Option<SampleMap>, ArtifactError> {
+    if !columns.names().iter().any(|name| name == "x") {
+        return Ok(None);
+    }
+    let coordinates = columns.numbers("x")?.into_iter().zip(columns.numbers("y")?);
+    let places: Vec<Option<[f32; 2]>> = coordinates.map(|(x, y)| Some([x?, y?])).collect();
+    Ok(places.iter().any(Option::is_some).then(|| SampleMap::new(places)))
 }
 
 /// What became of every check, with its findings and scores.

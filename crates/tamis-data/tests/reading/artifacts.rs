@@ -9,7 +9,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tamis_core::check::SampleScores;
 use tamis_core::{
     CheckInfo, CheckReport, CheckResult, Confidence, Contents, Evidence, Families, Family, Finding, Fingerprints,
-    Modality, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, SampleId, Severity, Shared, Star, Verified,
+    Modality, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, SampleId, SampleMap, Severity, Shared, Star,
+    Verified,
 };
 use tamis_data::ReadOptions;
 use tamis_data::artifacts::{FindingRow, write_findings, write_pairs, write_samples};
@@ -85,6 +86,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
     };
     let family = Family { members: vec![SampleId(0), SampleId(1)], diameter: 1, weakest_link: 0.75 };
     let families = Families::new(4, vec![family]);
+    let map = SampleMap::new(vec![Some([0.5, -2.0]), Some([0.5, -2.0]), None, None]);
     let report = Report {
         version: "0",
         command: Vec::new(),
@@ -95,6 +97,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         fingerprints: &fingerprints,
         families: &families,
         pairs: vec![&pairs],
+        map: Some(&map),
         model: None,
         device: None,
         seed: 0,
@@ -118,7 +121,7 @@ fn samples_have_their_metadata_checks_and_columns() {
     let table = table(&path);
     let names: Vec<_> = table.schema().fields().iter().map(|it| it.name().clone()).collect();
     let expected = "key file row split label state note identity_bytes identity_folded identity_alphanumeric family star \
-                    near_duplicate outlier_score outlier label_error column.source";
+                    x y near_duplicate outlier_score outlier label_error column.source";
     assert_eq!(names.join(" "), expected);
     assert_eq!(values(&table, "key"), ["a", "b", "test.jsonl:3", "c"]);
     assert!(values(&table, "file")[0].ends_with("test.jsonl"));
@@ -131,6 +134,8 @@ fn samples_have_their_metadata_checks_and_columns() {
     assert_eq!(values(&table, "identity_bytes")[2], "-");
     assert_eq!(values(&table, "family"), ["a", "a", "test.jsonl:3", "c"]);
     assert_eq!(values(&table, "star"), ["b", "b", "-", "-"]);
+    assert_eq!(values(&table, "x"), ["0.5", "0.5", "-", "-"]);
+    assert_eq!(values(&table, "y"), ["-2.0", "-2.0", "-", "-"]);
     assert_eq!(values(&table, "near_duplicate"), ["true", "true", "false", "false"]);
     assert_eq!(values(&table, "outlier_score"), ["0.25", "-", "0.5", "1.0"]);
     assert_eq!(values(&table, "outlier"), ["false", "true", "false", "false"]);

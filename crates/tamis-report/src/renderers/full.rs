@@ -252,7 +252,7 @@ mod tests {
     use crate::testing;
 
     fn at(width: usize) -> String {
-        testing::rendered("full", &RenderOptions { color: false, width })
+        testing::rendered("full", &RenderOptions { width, ..RenderOptions::default() })
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn color_changes_nothing_but_color() {
-        let colored = testing::rendered("full", &RenderOptions { color: true, width: 80 });
+        let colored = testing::rendered("full", &RenderOptions { color: true, width: 80, ..RenderOptions::default() });
         assert!(colored.contains("\x1b["));
         let mut plain = String::new();
         for (idx, part) in colored.split("\x1b[").enumerate() {

@@ -1,70 +1,212 @@
-//! The report as one HTML file that needs nothing else: no network, no script, no font.
+//! The report as one HTML file that needs nothing else: no network, no font, no second file.
 //!
-//! The page's policy forbids it to load anything, and every text goes through the template's escaping. Pictures are SVG
-//! elements whose numbers come from here; nothing from the data reaches an attribute but labels for screen readers.
+//! The page's policy forbids it to load anything, and lets only the one style and the one script run whose hashes it names.
+//! What is read first (the answers, the table of checks, the plots) stands in the page as text and goes through the
+//! template's escaping. Findings stand in it as one block of JSON in which nothing means anything to HTML; the script makes
+//! elements and texts of them, never markup. So nothing from the data is ever parsed as HTML or run.
+
+mod data;
+
+mod map;
+
+mod plots;
+
+mod questions;
+
+mod redacted;
 
 mod view;
 
 use std::io;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
-use tamis_core::Report;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tamis_core::{Contents, Report};
 
 use crate::{RenderError, RenderOptions, Renderer};
 
 const TEMPLATE: &str = include_str!("../templates/report.html");
+const STYLE: &str = include_str!("../templates/report.css");
+/// One function, so that nothing of it is in reach of anything else.
+const SCRIPT: &str = concat!(
+    "'use strict';\n(() => {\n",
+    include_str!("../templates/report/page.js"),
+    include_str!("../templates/report/decisions.js"),
+    include_str!("../templates/report/diff.js"),
+    include_str!("../templates/report/findings.js"),
+    include_str!("../templates/report/map.js"),
+    include_str!("../templates/report/start.js"),
+    "})();\n"
+);
 
-/// The worst findings of each check with texts side by side.
+/// The answers, every finding that has room, the map and the plots, with decisions by keyboard.
 #[derive(Debug)]
 pub(super) struct Html;
+
+/// What the template is filled with.
+#[derive(Debug, Serialize)]
+struct Filling {
+    policy: String,
+    style: &'static str,
+    script: &'static str,
+    data: String,
+    page: view::Page,
+}
 
 impl Renderer for Html {
     fn id(&self) -> &'static str {
         "html"
     }
 
-    fn render(&self, report: &Report<'_>, _: &RenderOptions, out: &mut dyn io::Write) -> Result<(), RenderError> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-        let page = Serde(view::Page::new(report));
-        // The name's ending turns escaping on.
-        let html = environment.render_named_str("report.html", TEMPLATE, page)?;
+    fn render(&self, report: &Report<'_>, options: &RenderOptions, out: &mut dyn io::Write) -> Result<(), RenderError> {
+        let no_pictures = match report.contents {
+            Contents::Images(images) => Some(redacted::NoPictures(images)),
+            Contents::Texts(_) => None,
+        };
+        let without_contents;
+        let report = if options.redact {
+            let contents = no_pictures.as_ref().map_or(Contents::Texts(&redacted::NoTexts), |it| Contents::Images(it));
+            without_contents = with_contents(report, contents);
+            &without_contents
+        } else {
+            report
+        };
+        let mut filling = Filling {
+            policy: policy(),
+            style: STYLE,
+            script: SCRIPT,
+            data: String::new(),
+            page: view::Page::new(report, options.redact),
+        };
+        // What the page takes without findings is known once it is there.
+        let empty = filled(&filling)?;
+        filling.data = data::data(report, options, options.budget.saturating_sub(empty.len()))?;
+        let html = filled(&filling)?;
         out.write_all(html.trim_end().as_bytes())?;
         out.write_all(b"\n")?;
         Ok(())
     }
 }
 
+/// The same report about other contents.
+fn with_contents<'a>(report: &'a Report<'_>, contents: Contents<'a>) -> Report<'a> {
+    Report {
+        version: report.version,
+        command: report.command.clone(),
+        config: report.config.clone(),
+        notes: report.notes.clone(),
+        dataset: report.dataset,
+        contents,
+        fingerprints: report.fingerprints,
+        families: report.families,
+        pairs: report.pairs.clone(),
+        map: report.map,
+        model: report.model.clone(),
+        device: report.device.clone(),
+        seed: report.seed,
+        checks: report.checks,
+        timing: report.timing,
+        outputs: report.outputs,
+        out: report.out.clone(),
+    }
+}
+
+fn filled(filling: &Filling) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    // The name's ending turns escaping on.
+    environment.render_named_str("report.html", TEMPLATE, Serde(filling))
+}
+
+/// What the page may do: run this script, use this style, show pictures that it carries.
+fn policy() -> String {
+    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())));
+    format!(
+        "default-src 'none'; script-src {}; style-src {}; img-src data: blob:; base-uri 'none'; form-action 'none'",
+        hash(SCRIPT),
+        hash(STYLE)
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use tamis_core::Outcome;
+    use serde_json::Value as Json;
+    use tamis_core::{Evidence, Outcome, Value};
 
+    use super::{SCRIPT, STYLE};
     use crate::{RenderOptions, testing};
 
     fn page() -> String {
         testing::rendered("html", &RenderOptions::default())
     }
 
+    /// The page without its style and script, which are ours.
+    fn markup(html: &str) -> String {
+        html.replace(SCRIPT, "").replace(STYLE, "")
+    }
+
+    /// What stands in the page between two texts.
+    fn between<'a>(html: &'a str, start: &str, end: &str) -> &'a str {
+        let (_, rest) = html.split_once(start).unwrap_or_else(|| panic!("no {start}"));
+        rest.split_once(end).unwrap_or_else(|| panic!("no {end}")).0
+    }
+
+    fn data_text(html: &str) -> &str {
+        between(html, "<script type=\"application/json\" id=\"data\">", "</script>")
+    }
+
+    fn data(html: &str) -> Json {
+        serde_json::from_str(data_text(html)).unwrap()
+    }
+
     #[test]
     fn texts_and_keys_of_the_data_are_escaped() {
         let html = page();
-        assert!(html.contains("&lt;script&gt;alert(1)&lt;"), "the text is shown");
-        assert!(!html.contains("<script"), "and not run");
+        let text = data_text(&html);
+        assert!(!text.contains(['<', '>', '&', '\u{202e}', '\u{2028}']), "nothing in it means anything to HTML");
+        let data = data(&html);
+        let texts = data["texts"].as_array().unwrap();
+        assert!(texts.iter().any(|it| it.as_str().unwrap().contains("<script>alert(1)</script>")), "the text is shown");
+        let keys: Vec<&str> =
+            data["samples"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
+        assert!(keys.contains(&"m<11>\u{202e}"), "and keys are as they are, because decisions name them: {keys:?}");
+        assert_eq!(markup(&html).matches("<script").count(), 2, "the data and the script");
         assert!(!html.contains('\u{202e}'), "nothing reverses what follows");
-        assert!(html.contains("\\u{202e}prize\\u{202c}"));
-        assert!(html.contains("m&lt;11&gt;\\u{202e}"), "keys too");
     }
 
     #[test]
     fn the_page_may_load_nothing_and_tries_nothing() {
         let html = page();
-        assert!(html.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
-        for reference in ["src=", "url(", "@import", "http://", "https://", "<link"] {
+        let policy = between(&html, "http-equiv=\"Content-Security-Policy\" content=\"", "\"");
+        assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let html = html.replace("http://www.w3.org/2000/svg", "");
+        for reference in ["src=", "url(", "@import", "http://", "https://", "<link", " style=", " onclick="] {
             assert!(!html.contains(reference), "found {reference}");
         }
+    }
+
+    #[test]
+    fn the_script_makes_no_markup_and_runs_no_text() {
+        for forbidden in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "eval(",
+            "Function(",
+            "document.write",
+            "fetch(",
+            "import(",
+        ] {
+            assert!(!SCRIPT.contains(forbidden), "found {forbidden}");
+        }
+        assert!(!SCRIPT.contains("</") && !STYLE.contains("</"), "or it would end early");
     }
 
     #[test]
@@ -78,40 +220,116 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_nowhere() {
-        assert!(!page().contains("second"));
+    fn a_question_whose_checks_were_skipped_is_not_answered() {
+        let mut fixture = testing::fixture();
+        for check in &mut fixture.checks {
+            check.outcome = Outcome::Skipped("there is nothing to look at".to_owned());
+        }
+        let html = testing::rendered_from(&fixture, "html", &RenderOptions::default());
+        let front = between(&html, "<div class=\"verdicts\">", "<div class=\"card facts\">");
+        assert!(!front.contains("Nothing found"), "{front}");
+        assert_eq!(front.matches(">Not checked<").count(), 6, "five questions, and the check of no question");
     }
 
     #[test]
-    fn what_is_not_shown_is_counted() {
+    fn a_check_that_looked_at_nothing_says_nothing() {
+        let mut fixture = testing::fixture();
+        for check in &mut fixture.checks {
+            check.outcome = Outcome::Ran(tamis_core::CheckResult::default());
+        }
+        let html = testing::rendered_from(&fixture, "html", &RenderOptions::default());
+        assert!(!html.contains("Nothing found") && html.contains("there was no sample to look at"));
+    }
+
+    #[test]
+    fn repeats_are_counted_by_families_of_what_trains() {
+        // Eight train, one of them unreadable and one empty; no family was found in this fixture.
+        assert!(page().contains("6 of 6 training samples are left when each is counted once"));
+    }
+
+    #[test]
+    fn seconds_are_nowhere() {
+        let html = markup(&page());
+        assert!(!html.contains("second") && !html.contains("timing"));
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted() {
         let mut fixture = testing::fixture();
         for check in &mut fixture.checks {
             if let Outcome::Ran(result) = &mut check.outcome {
-                result.findings = vec![result.findings[0].clone(); 53];
+                result.findings = vec![result.findings[0].clone(); 530];
             }
         }
-        let html = testing::rendered_from(&fixture, "html", &RenderOptions::default());
-        assert_eq!(html.matches("<details class=\"finding").count(), 8 * 50);
-        assert!(html.contains("3 more findings in findings.jsonl"));
+        let size = |budget| {
+            let options = RenderOptions { budget, ..RenderOptions::default() };
+            let html = testing::rendered_from(&fixture, "html", &options);
+            (html.len(), data(&html))
+        };
+        let (whole, all) = size(25_000_000);
+        assert!(all["checks"].as_array().unwrap().iter().all(|it| it["n_more"] == 0));
+        let budget = whole * 2 / 3;
+        let (len, some) = size(budget);
+        assert!(len <= budget && budget * 9 / 10 < len, "{len} of {budget}");
+        let shown = some["findings"].as_array().unwrap().len();
+        let more: u64 = some["checks"].as_array().unwrap().iter().map(|it| it["n_more"].as_u64().unwrap()).sum();
+        assert_eq!(shown as u64 + more, 8 * 530);
+        let first = &some["findings"].as_array().unwrap();
+        assert!(first.iter().filter(|it| it["severity"] == "high").count() == 530, "the worst first");
     }
 
     #[test]
-    fn labels_that_should_change_show_both_probabilities() {
-        let html = page();
-        let change = html.split("<div class=\"change\">").nth(1).unwrap().split("</div>").next().unwrap();
-        let at = |what: &str| change.find(what).unwrap_or_else(|| panic!("no {what} in {change}"));
-        assert!(at(">ham<") < at(">4.0 %<") && at(">4.0 %<") < at(">spam<") && at(">spam<") < at(">95.0 %<"));
+    fn contents_that_are_left_out_are_nowhere() {
+        let mut fixture = testing::fixture();
+        let Outcome::Ran(result) = &mut fixture.checks[2].outcome else { panic!("it ran") };
+        let quote = |text: &str| Value::Quote(text.to_owned());
+        let member =
+            Evidence::new().with("key", result.findings[0].samples[0]).with("common", quote("violet hippopotamus"));
+        let evidence =
+            Evidence::new().with("common", quote("turquoise rhinoceros")).with("members", vec![Value::from(member)]);
+        result.findings[0].evidence = evidence;
+        let rendered =
+            |redact| testing::rendered_from(&fixture, "html", &RenderOptions { redact, ..RenderOptions::default() });
+        let (html, page) = (rendered(true), rendered(false));
+        let quoted = ["violet hippopotamus", "turquoise rhinoceros"];
+        let texts = ["alert(1)", "transfer of funds", "Permission is hereby", "0x7f3a", "expected a JSON object"];
+        for content in texts.iter().chain(&quoted) {
+            assert!(!html.contains(content), "found {content}");
+            assert!(page.contains(content), "the test looks for nothing: {content}");
+        }
+        assert!(html.contains("contents left out") && html.contains("mail/train.jsonl"));
     }
 
     #[test]
-    fn leaks_name_their_direction() {
-        assert!(page().contains("train → test"));
+    fn findings_carry_what_a_decision_names() {
+        let data = data(&page());
+        let findings = data["findings"].as_array().unwrap();
+        let leak = findings.iter().find(|it| it["severity"] == "high").unwrap();
+        assert_eq!(leak["remedy"]["action"], "drop");
+        let sample = &data["samples"][usize::try_from(leak["remedy"]["samples"][0].as_u64().unwrap()).unwrap()];
+        assert_eq!((&sample["key"], sample["identity"].as_str().unwrap().len()), (&Json::from("m1"), 64));
+        assert_eq!(leak["fingerprint"].as_str().unwrap().len(), 32);
+        let change = findings.iter().find(|it| it["change"].is_object()).unwrap();
+        assert_eq!(change["change"]["given"], serde_json::json!(["ham", 0.04]));
+        assert_eq!(change["change"]["suggested"], serde_json::json!(["spam", 0.95]));
+    }
+
+    #[test]
+    fn decisions_that_are_given_come_with_the_page() {
+        let text = "{\"schema\":\"tamis-decisions/1\"}\n".to_owned();
+        let html =
+            testing::rendered("html", &RenderOptions { decisions: Some(text.clone()), ..RenderOptions::default() });
+        assert_eq!(data(&html)["decisions"], Json::from(text));
     }
 
     #[test]
     fn tags_are_closed() {
-        let html = page();
-        for tag in ["details", "section", "table", "tr", "div", "dl", "svg", "article", "bdi", "span", "p", "main"] {
+        let html = markup(&page());
+        let tags = [
+            "details", "section", "table", "tr", "div", "dl", "svg", "article", "bdi", "span", "p", "main", "li",
+            "label",
+        ];
+        for tag in tags {
             let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}");
         }

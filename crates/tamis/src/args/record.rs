@@ -18,6 +18,15 @@ pub(crate) struct AgainArgs {
     /// Writes to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Size that the page may have, at least 1MB; the worst findings come first. [default: 25MB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) report_budget: Option<String>,
+    /// Leaves texts, pictures and what is quoted of them out of the page; names and labels stay.
+    #[arg(long)]
+    pub(crate) redact: bool,
+    /// Shows these decisions on the page.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) decisions: Option<PathBuf>,
 }
 
 /// Arguments of `tamis diff`.

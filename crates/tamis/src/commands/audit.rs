@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tamis::audit::{self, Audit, AuditOptions};
-use tamis::config::{self, FileConfig};
+use tamis::config::{self, ConfigError, FileConfig};
 use tamis::dry_run::{self, DryRun};
 use tamis::ingest::WindowSize;
 use tamis::output;
@@ -14,7 +14,7 @@ use tamis_core::{InputFile, Outcome, Report, Severity};
 use tamis_data::Input;
 use tamis_data::atomic::Commits;
 use tamis_data::store::Store;
-use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
+use tamis_report::{DEFAULT_BUDGET, RENDERERS, RenderError, RenderOptions, Renderer};
 
 use super::{device, inputs, keep_order, model_name, read_options, set_threads};
 use crate::args::AuditArgs;
@@ -43,6 +43,7 @@ pub(crate) fn run_on(
         let known: Vec<&str> = RENDERERS.iter().map(|it| it.id()).collect();
         Usage(format!("there is no format `{format}`, expected one of {}", known.join(", ")))
     })?;
+    let page = page(args, &file)?;
     let bars = Bars::new(args.read.quiet);
     let options = options(args, inputs, &file, fail_on, config_file)?;
     if args.dry_run {
@@ -53,8 +54,8 @@ pub(crate) fn run_on(
         return Ok(ExitStatus::Clean);
     }
     interrupt::say_how_to_resume(&options.out);
-    let audit = recorded(options, &bars, further)?;
-    match print(&audit, renderer) {
+    let audit = recorded(options, &page, &bars, further)?;
+    match print(&audit, renderer, page) {
         // Whoever read the report had enough of it; what was found stands.
         Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
         printed => printed?,
@@ -67,19 +68,20 @@ pub(super) fn record(args: &AuditArgs) -> anyhow::Result<()> {
     let (file, config_file) = config::load(args.read.config.as_deref())?;
     let bars = Bars::new(args.read.quiet);
     let options = options(args, inputs(&args.read)?, &file, fail_on(args, &file)?, config_file)?;
-    recorded(options, &bars, |_, _| Ok(Vec::new()))?;
+    recorded(options, &page(args, &file)?, &bars, |_, _| Ok(Vec::new()))?;
     Ok(())
 }
 
 /// Audits, and writes the record.
 fn recorded(
     options: AuditOptions,
+    page: &RenderOptions,
     bars: &Bars,
     further: impl FnOnce(&Report<'_>, &Commits) -> anyhow::Result<Vec<InputFile>>,
 ) -> anyhow::Result<Audit> {
     let mut audit = audit::run(options, bars)?;
     let started = Instant::now();
-    let mut outputs = output::write(&audit.report(), audit.commits())?;
+    let mut outputs = output::write(&audit.report(), page, audit.commits())?;
     outputs.extend(further(&audit.report(), audit.commits())?);
     audit.set_outputs(outputs);
     let n_findings = audit.report().findings().count();
@@ -88,9 +90,9 @@ fn recorded(
     Ok(audit)
 }
 
-fn print(audit: &Audit, renderer: &dyn Renderer) -> Result<(), RenderError> {
+fn print(audit: &Audit, renderer: &dyn Renderer, page: RenderOptions) -> Result<(), RenderError> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    renderer.render(&audit.report(), &render_options(), &mut out)?;
+    renderer.render(&audit.report(), &for_stdout(page), &mut out)?;
     Ok(out.flush()?)
 }
 
@@ -159,10 +161,16 @@ fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
     found.ok_or_else(|| Usage(format!("fail_on is `{name}`, expected one of {known}")))
 }
 
-/// What stdout can show.
-pub(super) fn render_options() -> RenderOptions {
+/// What the HTML page may hold.
+fn page(args: &AuditArgs, file: &FileConfig) -> Result<RenderOptions, ConfigError> {
+    let named = args.report.report_budget.as_ref().or(file.report_budget.as_ref());
+    let budget = named.map_or(Ok(DEFAULT_BUDGET), |text| config::report_budget(text))?;
+    Ok(RenderOptions { budget, redact: args.report.redact || file.redact, ..RenderOptions::default() })
+}
+
+/// Adds what stdout can show.
+pub(super) fn for_stdout(mut options: RenderOptions) -> RenderOptions {
     let stdout = std::io::stdout();
-    let mut options = RenderOptions::default();
     if stdout.is_terminal() {
         options.color = !config::no_color();
         let width = usize::from(console::Term::stdout().size().1);

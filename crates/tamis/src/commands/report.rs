@@ -3,14 +3,17 @@
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use anyhow::Context as _;
+use tamis::config;
 use tamis::output;
 use tamis::record::Record;
 use tamis_data::atomic::Commits;
-use tamis_report::{RENDERERS, RenderError, Renderer};
+use tamis_report::wire::v1::Decisions;
+use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
 
 use crate::args::AgainArgs;
-use crate::commands::audit::render_options;
-use crate::exit::{ExitStatus, print_to_stderr};
+use crate::commands::audit::for_stdout;
+use crate::exit::{ExitStatus, Usage, print_to_stderr};
 
 /// The output that an audit always leaves in its folder.
 const PAGE: &str = "html";
@@ -18,15 +21,16 @@ const PAGE: &str = "html";
 /// Renders the record of an audit again: without a format the page in the folder itself, else to stdout or a file.
 pub(crate) fn run(args: &AgainArgs) -> anyhow::Result<ExitStatus> {
     let mut record = Record::open(&args.dir)?;
+    let options = options(args, &record)?;
     let commits = Commits::new();
     let id = args.format.as_deref().unwrap_or(PAGE);
     let renderer = tamis_report::find(id).unwrap_or(RENDERERS[0]);
     match (&args.output, &args.format) {
-        (Some(path), _) => to_file(&record, renderer, &commits, path)?,
-        (None, Some(_)) => to_stdout(&record, renderer)?,
+        (Some(path), _) => to_file(&record, renderer, &options, &commits, path)?,
+        (None, Some(_)) => to_stdout(&record, renderer, options)?,
         (None, None) => {
             let path = args.dir.join("report.html");
-            to_file(&record, renderer, &commits, &path)?;
+            to_file(&record, renderer, &options, &commits, &path)?;
             // The record says of each of its files what is in it.
             record.set_output(output::described(&args.dir, "report.html")?);
             output::write_audit(&record.report(), &commits)?;
@@ -36,16 +40,41 @@ pub(crate) fn run(args: &AgainArgs) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Clean)
 }
 
-fn to_stdout(record: &Record, renderer: &dyn Renderer) -> Result<(), RenderError> {
+/// What the page may hold, and what it starts with.
+fn options(args: &AgainArgs, record: &Record) -> anyhow::Result<RenderOptions> {
+    let mut options = RenderOptions { redact: args.redact, ..RenderOptions::default() };
+    if let Some(text) = &args.report_budget {
+        options.budget = config::report_budget(text)?;
+    }
+    if let Some(path) = &args.decisions {
+        let what = || format!("cannot read the decisions of {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(what)?;
+        let decisions = Decisions::read(text.as_bytes()).with_context(what)?;
+        if decisions.header.dataset_hash != record.audit.dataset.hash {
+            let (path, dir) = (path.display(), args.dir.display());
+            return Err(Usage(format!("the decisions of {path} are about another dataset than {dir}")).into());
+        }
+        options.decisions = Some(text);
+    }
+    Ok(options)
+}
+
+fn to_stdout(record: &Record, renderer: &dyn Renderer, options: RenderOptions) -> Result<(), RenderError> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    renderer.render(&record.report(), &render_options(), &mut out)?;
+    renderer.render(&record.report(), &for_stdout(options), &mut out)?;
     Ok(out.flush()?)
 }
 
-fn to_file(record: &Record, renderer: &dyn Renderer, commits: &Commits, path: &Path) -> anyhow::Result<()> {
+fn to_file(
+    record: &Record,
+    renderer: &dyn Renderer,
+    options: &RenderOptions,
+    commits: &Commits,
+    path: &Path,
+) -> anyhow::Result<()> {
     let written = commits.write(path, |file| {
         let mut out = BufWriter::new(file);
-        renderer.render(&record.report(), &tamis_report::RenderOptions::default(), &mut out)?;
+        renderer.render(&record.report(), options, &mut out)?;
         out.flush().map_err(RenderError::from)
     });
     written.map_err(|error| anyhow::Error::from(error).context(format!("cannot write {}", path.display())))

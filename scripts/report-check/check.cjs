@@ -1,0 +1,265 @@
+// Looks at pages of tamis in a headless Chromium. Called by report-check.sh.
+'use strict';
+
+const { chromium } = require('playwright-core');
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const [work, ...others] = process.argv.slice(2).map((it) => path.resolve(it));
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync'];
+const DESKTOP = { viewport: { width: 1280, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+
+let browser = null;
+
+const urlOf = (folder) => `file://${encodeURI(path.join(folder, 'report.html'))}`;
+
+/** Opens a page; anything that it loads, logs or throws is a failure. */
+async function open(folder, hash = '', options = DESKTOP) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.on('pageerror', (error) => { throw error; });
+  page.on('console', (message) => {
+    // What this check itself is the reason of.
+    if (!message.text().includes('readback')) assert.fail(`the page says ${message.type()}: ${message.text()}`);
+  });
+  page.on('dialog', (dialog) => (dialog.type() === 'confirm' ? dialog.accept() : assert.fail(`a dialog: ${dialog.message()}`)));
+  page.on('request', (request) => {
+    const isOwn = request.url().split('#')[0] === urlOf(folder) || /^(data|blob):/.test(request.url());
+    assert.ok(isOwn, `the page asks for ${request.url()}`);
+  });
+  await page.goto(urlOf(folder) + hash);
+  return page;
+}
+
+/** Opens another part of a page, and waits until it is there. */
+async function turnTo(page, hash) {
+  await page.evaluate((it) => { location.hash = it; }, hash);
+  await page.waitForFunction((it) => document.querySelector('#tabs [aria-current]')?.getAttribute('href') === it, hash);
+}
+
+const text = (page, selector) => page.locator(selector).innerText();
+const fact = (page, name) => page.evaluate((it) => Number(document.documentElement.dataset[it]), name);
+const tabsOf = (page) => page.locator('#tabs a').evaluateAll((all) => all.map((it) => it.getAttribute('href')));
+const picture = (page, name, whole = false) => page.screenshot({ path: path.join(work, `${name}.png`), fullPage: whole });
+
+async function answers(folder) {
+  const page = await open(folder);
+  assert.equal(await page.locator('.answer').count(), 6);
+  assert.match(await text(page, '#answer-twice'), /Yes\s+\d+ samples in \d+ findings/);
+  assert.match(await text(page, '#answer-private'), /Not checked/);
+  await picture(page, 'front', true);
+  await page.context().close();
+  const plain = await open(folder, '', { ...DESKTOP, javaScriptEnabled: false });
+  assert.match(await text(plain, '#answer-leaked'), /Yes/, 'the front page reads without script');
+  assert.ok(!(await plain.locator('#tabs').isVisible()), 'and shows nothing that needs one');
+  await plain.context().close();
+}
+
+async function filters(folder) {
+  const page = await open(folder, '#label-error');
+  const count = async () => Number((await text(page, '#range')).match(/of ([\d,]+)/)?.[1].replace(',', '') ?? 0);
+  const all = await count();
+  await page.selectOption('#of-split', { label: 'test' });
+  const ofTest = await count();
+  assert.ok(ofTest > 0 && ofTest < all, `${ofTest} of ${all} are of the test`);
+  await page.selectOption('#of-class', { label: 'plant' });
+  assert.ok((await count()) < ofTest, 'fewer are of a class');
+  await page.selectOption('#of-class', '');
+  await page.selectOption('#of-split', '');
+  assert.equal(await count(), all);
+  await page.locator('#of-score').fill('500');
+  assert.equal(await count(), 1, 'the highest score alone');
+  await page.locator('#of-score').fill('0');
+  await page.locator('#of-text').fill('no text has this');
+  assert.match(await text(page, '#range'), /No finding/);
+  await page.context().close();
+}
+
+async function decisions(folder) {
+  const page = await open(folder, '#near-duplicate', { ...DESKTOP, acceptDownloads: true });
+  assert.ok((await page.locator('#detail mark.differs').count()) > 0, 'differences are marked');
+  assert.ok((await page.locator('#detail mark.run').count()) > 0, 'and what both have');
+  await picture(page, 'pair');
+  await page.locator('summary', { hasText: 'More' }).click();
+  await page.locator('#reviewer').fill('Ada');
+  await page.locator('summary', { hasText: 'More' }).click();
+  for (const key of ['a', 'k', 'd', 'u']) await page.keyboard.press(key);
+  assert.equal(await text(page, '#decided'), 'keep 1, drop 1');
+  await turnTo(page, '#label-error');
+  await page.keyboard.press('r');
+  await page.keyboard.press('j');
+  await page.locator('#label').fill('animal');
+  await page.keyboard.press('Enter');
+  assert.equal(await text(page, '#decided'), 'keep 1, drop 1, relabel 2');
+  await page.reload();
+  assert.equal(await text(page, '#decided'), 'keep 1, drop 1, relabel 2', 'the browser keeps them');
+  await turnTo(page, '#exact-duplicate');
+  await page.locator('#accept-all').click();
+  const many = await text(page, '#decided');
+  await page.keyboard.press('u');
+  assert.notEqual(await text(page, '#decided'), many);
+  const waiting = page.waitForEvent('download');
+  await page.locator('#export').click();
+  const file = path.join(work, 'decisions.jsonl');
+  await (await waiting).saveAs(file);
+  await page.context().close();
+
+  const lines = fs.readFileSync(file, 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+  const { hash } = JSON.parse(fs.readFileSync(path.join(folder, 'audit.json'), 'utf8')).dataset;
+  assert.deepEqual(lines[0], { schema: 'tamis-decisions/1', dataset_hash: hash });
+  assert.deepEqual(lines.slice(1).map((it) => it.action), ['drop', 'keep', 'relabel', 'relabel']);
+  const fields = ['key', 'identity', 'action', 'label', 'split', 'reason', 'reviewer', 'finding'];
+  for (const it of lines.slice(1)) {
+    assert.deepEqual(Object.keys(it), fields);
+    assert.equal(it.reviewer, 'Ada');
+    assert.match(it.identity, /^[0-9a-f]{64}$/);
+  }
+  assert.equal(lines[1].reason, 'near-duplicate: accepted in the report');
+  assert.equal(lines[4].label, 'animal');
+
+  const fresh = await open(folder, '#near-duplicate');
+  assert.equal(await text(fresh, '#decided'), 'No decisions yet');
+  await fresh.locator('#import').setInputFiles(file);
+  await fresh.waitForFunction(() => document.getElementById('decided').textContent !== 'No decisions yet');
+  assert.equal(await text(fresh, '#decided'), 'keep 1, drop 1, relabel 2', 'a file says the same');
+  fs.writeFileSync(file, '{"schema":"tamis-decisions/1","dataset_hash":"0"}\n');
+  await fresh.locator('#import').setInputFiles(file);
+  await fresh.waitForFunction(() => /another dataset/.test(document.getElementById('said').textContent));
+  await fresh.context().close();
+}
+
+/** Colors that the map shows, beside nothing. */
+const colorsOfMap = (page) => page.evaluate(() => {
+  const canvas = document.getElementById('canvas');
+  const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  return new Set(pixels).size - 1;
+});
+
+async function map(folder) {
+  const page = await open(folder, '#map');
+  assert.ok((await fact(page, 'points')) > 3_000);
+  assert.ok((await colorsOfMap(page)) >= 10, 'classes have colors');
+  const box = await page.locator('#canvas').boundingBox();
+  const at = (x, y) => [box.x + box.width * x, box.y + box.height * y];
+  await page.mouse.move(...at(0.5, 0.5));
+  for (let i = 0; i < 40 && /Point at/.test(await text(page, '#pointed')); i += 1) await page.mouse.move(...at(0.3 + i / 100, 0.5));
+  assert.doesNotMatch(await text(page, '#pointed'), /Point at/, 'a sample is shown');
+  await page.mouse.move(...at(0.05, 0.05));
+  await page.mouse.down();
+  for (const [x, y] of [[0.5, 0.05], [0.5, 0.9], [0.05, 0.9]]) await page.mouse.move(...at(x, y), { steps: 4 });
+  await page.mouse.up();
+  assert.match(await text(page, '#selection'), /[\d,]+ samples selected/);
+  await picture(page, 'map');
+  await page.locator('#selection a').first().click();
+  await page.waitForFunction(() => !document.getElementById('view-findings').hidden);
+  assert.match(await text(page, '#no-selection'), /of the map/);
+  await page.locator('#no-selection').click();
+  assert.ok(!(await page.locator('#no-selection').isVisible()));
+  await turnTo(page, '#map');
+  await page.selectOption('#color-by', 'check');
+  await page.locator('#zoom-in').click();
+  assert.ok((await colorsOfMap(page)) >= 2);
+  await page.context().close();
+}
+
+async function hostile(folder) {
+  const page = await open(folder);
+  const tabs = await tabsOf(page);
+  assert.ok(tabs.length >= 5, `there are findings: ${tabs}`);
+  for (const tab of tabs) {
+    await turnTo(page, tab);
+    for (let i = 0; i < 60; i += 1) await page.keyboard.press('j');
+    if (tab === '#map') {
+      const box = await page.locator('#canvas').boundingBox();
+      for (let i = 0; i < 60; i += 1) await page.mouse.move(box.x + (box.width * i) / 60, box.y + (box.height * i) / 60);
+    }
+  }
+  await turnTo(page, '#split-leak');
+  await picture(page, 'hostile', true);
+  const found = await page.evaluate(() => ({
+    attacked: window.attacked,
+    scripts: document.scripts.length,
+    frames: document.querySelectorAll('iframe, object, embed').length,
+    foreign: [...document.images].filter((it) => !it.src.startsWith('data:')).length,
+    handlers: [...document.querySelectorAll('*')].filter((it) => [...it.attributes].some(({ name }) => name.startsWith('on'))).length,
+    isVisible: document.body.offsetHeight > 0,
+  }));
+  assert.deepEqual(found, { scripts: 2, frames: 0, foreign: 0, handlers: 0, isVisible: true, attacked: undefined });
+  await page.context().close();
+}
+
+async function large(folder) {
+  const page = await open(folder);
+  const ready = await fact(page, 'readyMs');
+  const n = await page.evaluate(() => JSON.parse(document.getElementById('data').textContent).findings.length);
+  const size = fs.statSync(path.join(folder, 'report.html')).size;
+  await turnTo(page, '#map');
+  await page.waitForFunction(() => document.documentElement.dataset.drawMs !== undefined);
+  const [first, points] = [await fact(page, 'drawMs'), await fact(page, 'points')];
+  await page.selectOption('#color-by', 'split');
+  const again = await fact(page, 'drawMs');
+  console.log(`opened in ${ready} ms with ${n} findings in ${(size / 1e6).toFixed(1)} MB; ${points} points drawn in ${first} ms, again in ${again} ms`);
+  await picture(page, 'large-map');
+  assert.ok(n >= 4_000 && ready < 1_000, `${n} findings in ${ready} ms`);
+  assert.ok(points >= 99_000 && Math.max(first, again) < 100, `${points} points in ${first} and ${again} ms`);
+  assert.ok(size <= 25_000_000);
+  await page.context().close();
+}
+
+async function redacted(folder) {
+  const page = await open(folder, '#near-duplicate');
+  assert.equal(await page.locator('#detail .text').count(), 0, 'no text is shown');
+  await page.keyboard.press('d');
+  assert.equal(await text(page, '#decided'), 'drop 1', 'and still it can be decided');
+  await page.context().close();
+}
+
+/** Every part of a page on a phone and in the dark; nothing is wider than the screen. */
+async function looks(folder, name) {
+  const first = await open(folder, '', PHONE);
+  const tabs = await tabsOf(first);
+  for (const tab of tabs) {
+    await turnTo(first, tab);
+    const width = await first.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 390, `${name}${tab} is ${width} pixels wide on a phone`);
+    await picture(first, `${name}-phone-${tab.slice(1)}`, true);
+  }
+  await first.context().close();
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await open(folder, '', { ...DESKTOP, colorScheme });
+    for (const tab of tabs) {
+      await turnTo(page, tab);
+      await picture(page, `${name}-${colorScheme}-${tab.slice(1)}`);
+    }
+    await page.context().close();
+  }
+}
+
+async function main() {
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+  const of = (name) => path.join(work, name);
+  const steps = [
+    ['answers', () => answers(of('definitions'))],
+    ['filters', () => filters(of('definitions'))],
+    ['decisions', () => decisions(of('definitions'))],
+    ['map', () => map(of('definitions'))],
+    ['hostile data', () => hostile(of('hostile'))],
+    ['large data', () => large(of('large'))],
+    ['redacted', () => redacted(of('redacted'))],
+    ['looks', () => looks(of('definitions'), 'definitions')],
+    ...others.map((folder) => [folder, () => looks(folder, path.basename(folder))]),
+  ];
+  for (const [name, step] of steps) {
+    await step();
+    console.log(`ok: ${name}`);
+  }
+  await browser.close();
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
