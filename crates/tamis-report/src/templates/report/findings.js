@@ -412,10 +412,15 @@ function undo() {
 }
 
 function acceptAll() {
-  const findings = state.listed.map((place) => data.findings[place]).filter((it) => it.remedy);
-  const samples = new Set(findings.flatMap((it) => it.remedy.samples));
-  if (!window.confirm(`Accept ${counted(findings.length, 'proposal')} about ${counted(samples.size, 'sample')}? One undo takes all of it back.`)) return;
-  steps.push(findings.flatMap((finding) => decide(finding.remedy.samples, finding.remedy, finding)));
+  const open = (finding) => finding.remedy.samples.filter((it) => !decisions.has(data.samples[it].key));
+  const findings = state.listed.map((place) => data.findings[place]).filter((it) => it.remedy && open(it).length > 0);
+  const samples = new Set(findings.flatMap(open));
+  if (samples.size === 0) {
+    say('Every sample of these proposals is decided.');
+    return;
+  }
+  if (!window.confirm(`Accept ${counted(findings.length, 'proposal')} about ${counted(samples.size, 'undecided sample')}? One undo takes all of it back.`)) return;
+  steps.push(findings.flatMap((finding) => decide(open(finding), finding.remedy, finding)));
   decided(`${counted(findings.length, 'proposal')} accepted.`);
 }
 
