@@ -11,7 +11,7 @@
 //! - [`comparison`] shows how two versions differ.
 //!
 //! Two rules hold in every file. Whatever comes from the user's data is untrusted: on a terminal control characters are
-//! escaped, in HTML everything is. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
+//! escaped, in HTML everything is, and each format for programs escapes what has a meaning in it. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
 
 pub mod wire;
 

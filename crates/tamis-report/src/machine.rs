@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::path::{Component, Path};
 
-use tamis_core::{CheckInfo, Dataset, Finding, Report, SampleId, Value};
+use tamis_core::{CheckInfo, Dataset, Finding, Report, SampleId, Severity, Standing, Value};
 
 use crate::wire::v1::{self, NotFinite};
 
@@ -15,22 +15,33 @@ pub(crate) struct Ranked<'a> {
     pub(crate) info: &'static CheckInfo,
     /// The finding.
     pub(crate) finding: &'a Finding,
+    /// How it stands.
+    pub(crate) standing: &'a Standing,
     /// The same as it is recorded, with its fingerprint.
     pub(crate) wire: v1::Finding,
 }
 
-/// All findings, the most severe first, of equal ones the most certain; else in the order of the report. What a limit cuts
-/// off at the end is what matters least.
+/// All findings, those that count first, then the most severe, of equal ones the most certain; else in the order of the
+/// report. What a limit cuts off at the end is what matters least.
 ///
 /// # Errors
 /// When a check gave a number that is not finite.
 pub(crate) fn worst_first<'a>(report: &'a Report<'a>) -> Result<Vec<Ranked<'a>>, NotFinite> {
-    let pairs = report.findings().zip(v1::findings(report));
+    let pairs = report.triaged().zip(v1::findings(report));
     let mut all: Vec<Ranked<'a>> = pairs
-        .map(|((info, finding), wire)| Ok(Ranked { info, finding, wire: wire? }))
+        .map(|((info, finding, standing), wire)| Ok(Ranked { info, finding, standing, wire: wire? }))
         .collect::<Result<_, NotFinite>>()?;
-    all.sort_by_key(|it| Reverse((it.finding.severity, it.finding.confidence)));
+    all.sort_by_key(|it| Reverse((it.standing.counts(), it.finding.severity, it.finding.confidence)));
     Ok(all)
+}
+
+/// The severity from which the audit counts as failed, and how many findings have it; `None` where the configuration does
+/// not say.
+pub(crate) fn failing<'a>(report: &'a Report<'_>) -> Option<(&'a str, usize)> {
+    let Some(Value::Text(fail_on)) = report.config.get("fail_on") else { return None };
+    let least = Severity::ALL.into_iter().find(|it| it.id() == fail_on)?;
+    let is_meant = |(_, finding, standing): &(_, &Finding, &Standing)| standing.counts() && least <= finding.severity;
+    Some((fail_on, report.triaged().filter(is_meant).count()))
 }
 
 /// Where a program finds a sample.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
     Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, MatrixProducts, Modality, Need,
-    Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Value,
+    Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Standing, Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
@@ -15,6 +15,7 @@ use tamis_data::{Input, ReadOptions, Reader};
 
 use tamis_embed::hub::Hub;
 use tamis_embed::{Device, DeviceProducts};
+use tamis_report::wire::v1::{self, NotFinite};
 
 use crate::device;
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
@@ -24,6 +25,7 @@ use crate::kept::StoreShelf;
 use crate::model::{Model, UnfitModel};
 use crate::models::{self, NoSuchModel};
 use crate::probabilities::{self, BadProbabilities};
+use crate::triage::Triage;
 
 /// What to audit and how; the meaning of every flag and key of the configuration, resolved.
 #[derive(Debug)]
@@ -112,6 +114,7 @@ pub struct Audit {
     ingested: Ingested,
     joined: Joined,
     checks: Vec<CheckReport>,
+    standings: Vec<Standing>,
     model: Option<Model>,
     config: Evidence,
     command: Vec<String>,
@@ -208,6 +211,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         ingested,
         joined,
         checks,
+        standings: Vec::new(),
         model,
         config,
         command: options.command,
@@ -292,10 +296,29 @@ impl Audit {
             device: self.model.as_ref().map(Model::device_facts),
             seed: self.seed,
             checks: &self.checks,
+            standings: &self.standings,
             timing: &self.timing,
             outputs: &self.outputs,
             out: self.out.clone(),
         }
+    }
+
+    /// Marks findings that the baseline knows or the configuration suppresses, and says so in the notes.
+    ///
+    /// # Errors
+    /// When a finding holds a number that is not finite.
+    pub fn triage(&mut self, triage: &Triage) -> Result<(), NotFinite> {
+        let config = std::mem::take(&mut self.config);
+        self.config = triage.record(config);
+        if triage.is_empty() {
+            return Ok(());
+        }
+        let report = self.report();
+        let findings: Vec<v1::Finding> = v1::findings(&report).collect::<Result<_, _>>()?;
+        let (standings, notes) = triage.judge(&report, &findings);
+        self.standings = standings;
+        self.ingested.notes.extend(notes);
+        Ok(())
     }
 
     /// Writes the files of the record.

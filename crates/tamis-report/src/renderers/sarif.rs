@@ -101,7 +101,8 @@ fn results(report: &Report<'_>, all: &[Ranked<'_>], max_results: usize, max_byte
     results
 }
 
-fn result(report: &Report<'_>, Ranked { info, finding, wire }: &Ranked<'_>) -> Json {
+fn result(report: &Report<'_>, ranked: &Ranked<'_>) -> Json {
+    let Ranked { info, finding, standing, wire } = ranked;
     let place = Place::of_finding(report, finding);
     let mut fingerprints = json!({ "tamis/v1": wire.fingerprint });
     if place.as_ref().is_none_or(|it| it.line.is_none()) {
@@ -134,6 +135,13 @@ fn result(report: &Report<'_>, Ranked { info, finding, wire }: &Ranked<'_>) -> J
     if !related.is_empty() {
         result["relatedLocations"] = Json::from(related);
     }
+    if let Some(is_known) = standing.is_known {
+        result["baselineState"] = Json::from(if is_known { "unchanged" } else { "new" });
+    }
+    if let Some(suppressed) = &standing.suppressed {
+        let reason = unlinked(&visible(&suppressed.reason));
+        result["suppressions"] = json!([{ "kind": "external", "status": "accepted", "justification": reason }]);
+    }
     result
 }
 
@@ -165,7 +173,7 @@ fn level(severity: Severity) -> &'static str {
 
 /// What was found and what to do.
 fn message(report: &Report<'_>, finding: &Finding) -> String {
-    let found = prose::capitalized(&visible(&finding.message));
+    let found = visible(&finding.message);
     let text = match prose::remedy(report.dataset, finding) {
         Some(remedy) => format!("{found}. {remedy}"),
         None => format!("{found}."),
@@ -275,7 +283,7 @@ mod tests {
         result.findings[0].samples = vec![SampleId(0), SampleId(10)];
         result.findings[0].evidence = Evidence::new();
         let text = testing::rendered_from(&fixture, "sarif", &RenderOptions::default());
-        assert!(text.contains("See [here] (javascript:alert(1)) \\\\u{202e}\\\\u{1b}[31m\\\\u{0}"), "{text}");
+        assert!(text.contains("see [here] (javascript:alert(1)) \\\\u{202e}\\\\u{1b}[31m\\\\u{0}"), "{text}");
         assert!(text.contains("m<11>\\\\u{202e} of test"), "{text}");
         assert!(!text.contains('\u{202e}'));
     }
