@@ -70,7 +70,13 @@ fn a_suppressed_finding_stays_in_the_record_with_its_reason() {
     assert!(run.stdout.contains("(suppressed until 2027-01-31: as wanted)"), "{}", run.stdout);
     let sarif: Json = serde_json::from_str(&work.tamis(&["report", "--format", "sarif"]).expect(0).stdout).unwrap();
     assert_eq!(sarif["runs"][0]["results"][0]["suppressions"][0]["justification"], "as wanted");
+    let suggested = |file: &str| {
+        work.tamis(&["apply", "--suggest", file]).expect(0);
+        std::fs::read_to_string(work.path(file)).unwrap().lines().count() - 1
+    };
+    assert_eq!(suggested("none.jsonl"), 0, "nobody wants it to go");
     let late = audit("2027-01-31").expect(1);
+    assert_eq!(suggested("one.jsonl"), 1);
     late.expect_note("suppression 1 (exact-duplicate: as wanted) expired on 2027-01-31; findings it covers: 1");
     assert_eq!(late.findings()[0].suppressed, None);
 }
