@@ -1,4 +1,4 @@
-//! JUnit XML, for the test tabs of continuous integration.
+//! `JUnit` XML, for the test tabs of continuous integration.
 //!
 //! Elements and attributes are those of the schema that most readers go by (junit-10.xsd of Jenkins' xUnit plugin), and
 //! `file` and `line` of a case, which GitLab and others read. There is no time: equal audits give equal bytes.
