@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, MatrixProducts, Modality, Need,
-    Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Standing, Value,
+    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, IdentityGroups, InputFile, MatrixProducts,
+    Modality, Need, Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Standing,
+    Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
@@ -140,8 +141,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     let reader = Reader::open(&options.inputs, &options.read)?;
     let store = open_store(&options)?;
     let mut watch = Stopwatch::default();
-    let needs: Vec<Need> = options.checks.iter().flat_map(|check| check.needs()).collect();
-    let model = match needs.iter().any(needs_vectors) {
+    let model = match options.checks.iter().flat_map(|check| check.needs()).any(|it| needs_vectors(&it)) {
         true => Some(watch.time("load model", || (1, load(&options, &reader)))?),
         false => None,
     };
@@ -177,11 +177,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
             watch.add("join", Tally { done: n - reused, reused }, started.elapsed().as_secs_f64());
             joined
         }
-        _ => {
-            let families = families(&ingested.dataset, widest, std::iter::empty());
-            let ranks = keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
-            Joined { families, ranks, ..Joined::default() }
-        }
+        _ => not_joined(&ingested, widest, &keep),
     };
     let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
     let products = options.device.products();
@@ -204,9 +200,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         checks.push(CheckReport { info: check.info(), outcome });
         task.advance(1);
     }
-    if let Some(failure) = products.as_ref().and_then(DeviceProducts::failure) {
-        tracing::warn!("labels were judged on the CPU: {failure}");
-    }
+    warn_of_failure(products.as_ref());
     Ok(Audit {
         ingested,
         joined,
@@ -222,6 +216,19 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         commits: options.commits,
         _store: store,
     })
+}
+
+/// What is known without vectors.
+fn not_joined(ingested: &Ingested, widest: &IdentityGroups, keep: &KeepOrder) -> Joined {
+    let families = families(&ingested.dataset, widest, std::iter::empty());
+    let ranks = keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
+    Joined { families, ranks, ..Joined::default() }
+}
+
+fn warn_of_failure(products: Option<&DeviceProducts>) {
+    if let Some(failure) = products.and_then(DeviceProducts::failure) {
+        tracing::warn!("labels were judged on the CPU: {failure}");
+    }
 }
 
 /// The vectors of a model as they are compared.
