@@ -204,7 +204,7 @@ fn set_needs_check_option_and_value() {
 fn unknown_words_for_flags_are_usage_errors_with_those_that_exist() {
     for (flag, known) in [
         ("--from", "parquet, idx, jsonl, csv, tsv, lines, text-files, image-files"),
-        ("--format", "full, concise, json, jsonl, html"),
+        ("--format", "full, concise, json, jsonl, html, sarif, junit, github, markdown"),
         ("--fail-on", "info, low, medium, high"),
     ] {
         let said = [format!("error: invalid value 'unheard' for '{flag}"), format!("[possible values: {known}]")];

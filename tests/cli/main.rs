@@ -8,6 +8,7 @@
 
 mod apply;
 mod audit;
+mod ci;
 mod commands;
 mod common;
 mod config;

@@ -59,4 +59,6 @@ pub use neighbors::{
 };
 pub use products::MatrixProducts;
 pub use progress::{NoProgress, Progress, Task};
-pub use report::{CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, with_causes};
+pub use report::{
+    CheckReport, DeviceFacts, ModelFacts, ModelInput, Outcome, Report, StageTime, Standing, Suppressed, with_causes,
+};

@@ -93,6 +93,35 @@ pub struct StageTime {
     pub reused: usize,
 }
 
+/// How a finding stands against what somebody has looked at before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it is in the baseline, an earlier audit; `None` without one.
+    pub is_known: Option<bool>,
+    /// Why it does not count, where the configuration says so.
+    pub suppressed: Option<Suppressed>,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppressed {
+    /// In the words of whoever decided it.
+    pub reason: String,
+    /// The day from which it counts again, as `2027-01-31`; `None` for never.
+    pub expires: Option<String>,
+}
+
+/// A finding that nobody has looked at.
+static OPEN: Standing = Standing { is_known: None, suppressed: None };
+
+impl Standing {
+    /// Whether the finding counts: it is neither suppressed nor known.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.suppressed.is_none() && self.is_known != Some(true)
+    }
+}
+
 /// One whole audit.
 #[derive(Debug)]
 pub struct Report<'a> {
@@ -124,6 +153,8 @@ pub struct Report<'a> {
     pub seed: u64,
     /// Every check, in registry order.
     pub checks: &'a [CheckReport],
+    /// How each finding stands, in the order of [`Report::findings`]; empty where there is neither a baseline nor a suppression.
+    pub standings: &'a [Standing],
     /// Seconds per stage.
     pub timing: &'a [StageTime],
     /// The files written so far, without the record itself; their names are relative to `out`.
@@ -138,6 +169,24 @@ impl Report<'_> {
         self.checks.iter().flat_map(|check| check.outcome.findings().iter().map(|it| (check.info, it)))
     }
 
+    /// How the finding stands that comes at `idx` in [`Report::findings`].
+    #[must_use]
+    pub fn standing(&self, idx: usize) -> &Standing {
+        self.standings.get(idx).unwrap_or(&OPEN)
+    }
+
+    /// All findings as [`Report::findings`] has them, with how each stands.
+    pub fn triaged(&self) -> impl Iterator<Item = (&'static CheckInfo, &Finding, &Standing)> {
+        self.findings().enumerate().map(|(idx, (info, finding))| (info, finding, self.standing(idx)))
+    }
+
+    /// How the findings of the check at `check` stand, in their order.
+    pub fn standings_of(&self, check: usize) -> impl Iterator<Item = &Standing> {
+        let n_findings = |it: &CheckReport| it.outcome.findings().len();
+        let first: usize = self.checks[..check].iter().map(n_findings).sum();
+        (first..first + n_findings(&self.checks[check])).map(|idx| self.standing(idx))
+    }
+
     /// `n` words of a sample's text from the `first` on, as they stand there; as many as there are, and nothing where the text
     /// can no longer be read back: a report about data that has gone in the meantime is still a report.
     #[must_use]
@@ -150,10 +199,10 @@ impl Report<'_> {
         text[start.start..end].to_owned()
     }
 
-    /// The highest severity found.
+    /// The highest severity of findings that count.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
-        self.findings().map(|(_, finding)| finding.severity).max()
+        self.triaged().filter(|(_, _, standing)| standing.counts()).map(|(_, finding, _)| finding.severity).max()
     }
 }
 

@@ -75,6 +75,10 @@ pub struct FindingRow {
     pub suggestion_json: Option<String>,
     /// Stable across runs.
     pub fingerprint: String,
+    /// `new` or `known` beside the baseline.
+    pub baseline: Option<String>,
+    /// Why it does not count.
+    pub suppressed: Option<String>,
 }
 
 /// Writes `samples.parquet`: one row a sample, in reading order.
@@ -162,6 +166,8 @@ pub fn write_findings(commits: &Commits, path: &Path, rows: &[FindingRow]) -> Re
         text("evidence"),
         Field::new("suggestion", DataType::Utf8, true),
         text("fingerprint"),
+        Field::new("baseline", DataType::Utf8, true),
+        Field::new("suppressed", DataType::Utf8, true),
     ];
     let batches = rows.chunks(BATCH_ROWS).map(|rows| {
         let text = |of: fn(&FindingRow) -> &str| -> ArrayRef {
@@ -181,6 +187,8 @@ pub fn write_findings(commits: &Commits, path: &Path, rows: &[FindingRow]) -> Re
             text(|it| &it.evidence_json),
             Arc::new(rows.iter().map(|it| it.suggestion_json.as_deref()).collect::<StringArray>()),
             text(|it| &it.fingerprint),
+            Arc::new(rows.iter().map(|it| it.baseline.as_deref()).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|it| it.suppressed.as_deref()).collect::<StringArray>()),
         ]
     });
     write(commits, path, fields, batches)

@@ -7,11 +7,11 @@
 //! - [`renderers`] holds everything that can be asked for by name, one file each. Those for people shorten and say so;
 //!   they share `overview` (what was audited and what became of each check), `exhibit` (which samples stand for a finding,
 //!   and what is said next to each), `prose` (numbers and suggestions in words), `snippet` (cutting and escaping of texts)
-//!   and `terminal` (columns, wrapping, color).
+//!   and `terminal` (columns, wrapping, color). Those for other programs share `machine` (order and places).
 //! - [`comparison`] shows how two versions differ.
 //!
 //! Two rules hold in every file. Whatever comes from the user's data is untrusted: on a terminal control characters are
-//! escaped, in HTML everything is. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
+//! escaped, in HTML everything is, and each format for programs escapes what has a meaning in it. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
 
 pub mod wire;
 
@@ -28,6 +28,8 @@ mod prose;
 mod snippet;
 
 mod terminal;
+
+mod machine;
 
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,6 @@
 //! What was audited and what became of each check, counted and in words.
 
-use tamis_core::{CheckReport, CheckResult, Dataset, Outcome, Report, Severity, SplitId, State};
+use tamis_core::{CheckReport, CheckResult, Dataset, Outcome, Report, Severity, SplitId, Standing, State};
 
 use crate::prose;
 use crate::snippet::visible;
@@ -146,13 +146,32 @@ pub(crate) fn verdict(report: &Report<'_>) -> String {
     let severities = prose::severities(report.findings().map(|(_, finding)| finding));
     let found = match n_findings {
         0 => "No findings.".to_owned(),
-        _ => format!("{}: {severities}.", prose::counted(n_findings, "finding")),
+        _ => {
+            let triage = triage(report).map(|it| format!(" Of these {it}.")).unwrap_or_default();
+            format!("{}: {severities}.{triage}", prose::counted(n_findings, "finding"))
+        }
     };
     let count = |outcome: &str| report.checks.iter().filter(|check| check.outcome.id() == outcome).count();
     let missing = ["skipped", "failed"].map(|outcome| (count(outcome), outcome));
     let missing = missing.iter().filter(|(n, _)| 0 < *n).map(|(n, outcome)| format!("{n} {outcome}"));
     let missing = missing.collect::<Vec<_>>().join(", ");
     if missing.is_empty() { found } else { format!("{found} Checks that did not run: {missing}.") }
+}
+
+/// How many findings are suppressed, known and new; `None` without a baseline where nothing is suppressed.
+pub(crate) fn triage(report: &Report<'_>) -> Option<String> {
+    let count = |is_meant: fn(&Standing) -> bool| report.triaged().filter(|(_, _, it)| is_meant(it)).count();
+    let suppressed = count(|it| it.suppressed.is_some());
+    let mut parts = Vec::new();
+    if 0 < suppressed {
+        parts.push(format!("{} suppressed", prose::count(suppressed)));
+    }
+    if report.standings.first().is_some_and(|it| it.is_known.is_some()) {
+        let known = count(|it| it.suppressed.is_none() && it.is_known == Some(true));
+        parts.push(format!("{} known from the baseline", prose::count(known)));
+        parts.push(format!("{} new", prose::count(count(Standing::counts))));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// How much a check found, as a sentence: findings, samples, rate.

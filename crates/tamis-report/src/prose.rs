@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tamis_core::report::wilson_interval;
-use tamis_core::{CheckResult, Dataset, Finding, ImageFacts, Report, SampleId, Severity, SplitId, Suggestion, Value};
+use tamis_core::{
+    CheckResult, Dataset, Finding, ImageFacts, Report, SampleId, Severity, SplitId, Standing, Suggestion, Value,
+};
 
 use crate::snippet::visible;
 
@@ -197,6 +199,17 @@ pub(crate) fn severities<'a>(findings: impl Iterator<Item = &'a Finding>) -> Str
     }
     let found = Severity::ALL.into_iter().rev().filter(|it| 0 < counts[*it as usize]);
     found.map(|it| format!("{} {}", it.id(), count(counts[it as usize]))).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a finding does not count; `None` where it does.
+pub(crate) fn standing(standing: &Standing) -> Option<String> {
+    match &standing.suppressed {
+        Some(it) => {
+            let until = it.expires.as_ref().map(|day| format!(" until {}", visible(day))).unwrap_or_default();
+            Some(format!("suppressed{until}: {}", visible(&it.reason)))
+        }
+        None => (standing.is_known == Some(true)).then(|| "known from the baseline".to_owned()),
+    }
 }
 
 /// The number that decided and where it comes from: `0.93 (the model's manifest)`; where no number did, what else:

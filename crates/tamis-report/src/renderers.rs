@@ -16,6 +16,14 @@ mod jsonl;
 
 mod html;
 
+mod sarif;
+
+mod junit;
+
+mod github;
+
+mod markdown;
+
 /// One output.
 pub trait Renderer: fmt::Debug + Send + Sync {
     /// Its name in options: kebab-case, equal to the file name.
@@ -29,7 +37,17 @@ pub trait Renderer: fmt::Debug + Send + Sync {
 }
 
 /// All outputs, those for people on a terminal first.
-pub static RENDERERS: &[&dyn Renderer] = &[&full::Full, &concise::Concise, &json::Json, &jsonl::Jsonl, &html::Html];
+pub static RENDERERS: &[&dyn Renderer] = &[
+    &full::Full,
+    &concise::Concise,
+    &json::Json,
+    &jsonl::Jsonl,
+    &html::Html,
+    &sarif::Sarif,
+    &junit::Junit,
+    &github::Github,
+    &markdown::Markdown,
+];
 
 /// The output called `id`.
 #[must_use]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use tamis_core::{
     CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts,
     Digest, Evidence, Families, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts, ModelInput, Origin,
-    Outcome, Report, Sample, SampleId, SampleMap, Severity, StageTime, State, Suggestion, TextSource, Value, text,
+    Outcome, Report, Sample, SampleId, SampleMap, Severity, StageTime, Standing, State, Suggestion, Suppressed,
+    TextSource, Value, text,
 };
 
 use crate::{RenderOptions, find};
@@ -64,6 +65,8 @@ pub(crate) struct Fixture {
     texts: Texts,
     /// What became of the checks.
     pub(crate) checks: Vec<CheckReport>,
+    /// How the findings stand; empty at first.
+    pub(crate) standings: Vec<Standing>,
     timing: Vec<StageTime>,
 }
 
@@ -75,7 +78,24 @@ pub(crate) fn fixture() -> Fixture {
     let families = Families::new(dataset.len(), Vec::new());
     let map = (0_u8..12).map(|n| (n != 7).then(|| [f32::from(n), f32::from(n % 3)])).collect();
     let map = SampleMap::new(map);
-    Fixture { dataset, fingerprints, families, map, texts, checks: checks(), timing }
+    Fixture { dataset, fingerprints, families, map, texts, checks: checks(), standings: Vec::new(), timing }
+}
+
+/// The audit with a baseline that holds all but the worst finding, and with the second one suppressed in words that try to
+/// be markup.
+pub(crate) fn triaged_fixture() -> Fixture {
+    let mut fixture = fixture();
+    let leak = fixture.report().findings().position(|(info, _)| info.id == "split-leak");
+    let n = fixture.report().findings().count();
+    let reason = "a <b>test</b> row, ](x) \u{202e}\n::error::no".to_owned();
+    let suppressed = Suppressed { reason, expires: Some("2027-01-31".to_owned()) };
+    fixture.standings = (0..n)
+        .map(|idx| Standing {
+            is_known: Some(Some(idx) != leak && idx != 1),
+            suppressed: (idx == 1).then(|| suppressed.clone()),
+        })
+        .collect();
+    fixture
 }
 
 /// The audit as one output shows it.
@@ -117,6 +137,7 @@ impl Fixture {
             device: Some(DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
             seed: 0,
             checks: &self.checks,
+            standings: &self.standings,
             timing: &self.timing,
             outputs: &[],
             out: PathBuf::from("tamis-out"),

@@ -5,6 +5,7 @@ mod apply;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
+use tamis::date::Date;
 use tamis_core::Severity;
 use tamis_data::FORMATS;
 use tamis_data::image::Pdq;
@@ -130,6 +131,12 @@ pub(crate) struct ReportArgs {
     /// Leaves texts, pictures and what is quoted of them out of report.html; names and labels stay.
     #[arg(long)]
     pub(crate) redact: bool,
+    /// An earlier record or its findings.jsonl: findings that it has too do not count.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// The day on which suppressions hold or have expired. [default: today]
+    #[arg(long, hide = true, value_name = "DAY")]
+    pub(crate) today: Option<Date>,
 }
 
 /// Arguments of `tamis audit`.

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tamis_checks::{CHECKS, CheckDef};
 use tamis_core::{
-    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, InputFile, MatrixProducts, Modality, Need,
-    Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Value,
+    Check, CheckContext, CheckReport, Dataset, Embeddings, Evidence, IdentityGroups, InputFile, MatrixProducts,
+    Modality, Need, Outcome, PairNeed, PairSearch, PairSet, Progress, Report, Severity, SplitRole, StageTime, Standing,
+    Value,
 };
 use tamis_data::atomic::Commits;
 use tamis_data::store::{Store, StoreError};
@@ -15,6 +16,7 @@ use tamis_data::{Input, ReadOptions, Reader};
 
 use tamis_embed::hub::Hub;
 use tamis_embed::{Device, DeviceProducts};
+use tamis_report::wire::v1::{self, NotFinite};
 
 use crate::device;
 use crate::ingest::{IngestError, Ingested, Tally, WindowSize, ingest};
@@ -24,6 +26,7 @@ use crate::kept::StoreShelf;
 use crate::model::{Model, UnfitModel};
 use crate::models::{self, NoSuchModel};
 use crate::probabilities::{self, BadProbabilities};
+use crate::triage::Triage;
 
 /// What to audit and how; the meaning of every flag and key of the configuration, resolved.
 #[derive(Debug)]
@@ -112,6 +115,7 @@ pub struct Audit {
     ingested: Ingested,
     joined: Joined,
     checks: Vec<CheckReport>,
+    standings: Vec<Standing>,
     model: Option<Model>,
     config: Evidence,
     command: Vec<String>,
@@ -137,8 +141,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
     let reader = Reader::open(&options.inputs, &options.read)?;
     let store = open_store(&options)?;
     let mut watch = Stopwatch::default();
-    let needs: Vec<Need> = options.checks.iter().flat_map(|check| check.needs()).collect();
-    let model = match needs.iter().any(needs_vectors) {
+    let model = match options.checks.iter().flat_map(|check| check.needs()).any(|it| needs_vectors(&it)) {
         true => Some(watch.time("load model", || (1, load(&options, &reader)))?),
         false => None,
     };
@@ -174,11 +177,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
             watch.add("join", Tally { done: n - reused, reused }, started.elapsed().as_secs_f64());
             joined
         }
-        _ => {
-            let families = families(&ingested.dataset, widest, std::iter::empty());
-            let ranks = keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
-            Joined { families, ranks, ..Joined::default() }
-        }
+        _ => not_joined(&ingested, widest, &keep),
     };
     let shelf = StoreShelf { store: &store, vectors_id: ingested.vectors_id };
     let products = options.device.products();
@@ -201,13 +200,12 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         checks.push(CheckReport { info: check.info(), outcome });
         task.advance(1);
     }
-    if let Some(failure) = products.as_ref().and_then(DeviceProducts::failure) {
-        tracing::warn!("labels were judged on the CPU: {failure}");
-    }
+    warn_of_failure(products.as_ref());
     Ok(Audit {
         ingested,
         joined,
         checks,
+        standings: Vec::new(),
         model,
         config,
         command: options.command,
@@ -218,6 +216,19 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         commits: options.commits,
         _store: store,
     })
+}
+
+/// What is known without vectors.
+fn not_joined(ingested: &Ingested, widest: &IdentityGroups, keep: &KeepOrder) -> Joined {
+    let families = families(&ingested.dataset, widest, std::iter::empty());
+    let ranks = keep.ranks(&ingested.dataset, ingested.stored.contents(), &families);
+    Joined { families, ranks, ..Joined::default() }
+}
+
+fn warn_of_failure(products: Option<&DeviceProducts>) {
+    if let Some(failure) = products.and_then(DeviceProducts::failure) {
+        tracing::warn!("labels were judged on the CPU: {failure}");
+    }
 }
 
 /// The vectors of a model as they are compared.
@@ -292,10 +303,29 @@ impl Audit {
             device: self.model.as_ref().map(Model::device_facts),
             seed: self.seed,
             checks: &self.checks,
+            standings: &self.standings,
             timing: &self.timing,
             outputs: &self.outputs,
             out: self.out.clone(),
         }
+    }
+
+    /// Marks findings that the baseline knows or the configuration suppresses, and says so in the notes.
+    ///
+    /// # Errors
+    /// When a finding holds a number that is not finite.
+    pub fn triage(&mut self, triage: &Triage) -> Result<(), NotFinite> {
+        let config = std::mem::take(&mut self.config);
+        self.config = triage.record(config);
+        if triage.is_empty() {
+            return Ok(());
+        }
+        let report = self.report();
+        let findings: Vec<v1::Finding> = v1::findings(&report).collect::<Result<_, _>>()?;
+        let (standings, notes) = triage.judge(&report, &findings);
+        self.standings = standings;
+        self.ingested.notes.extend(notes);
+        Ok(())
     }
 
     /// Writes the files of the record.

@@ -7,13 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tamis_checks::{BadOption, CHECKS};
 use tamis_core::Check;
 use tamis_embed::hub::Hub;
 
+use crate::triage::Suppression;
+
 /// The configuration file. Unknown keys are errors.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// As `--from`.
@@ -53,7 +56,12 @@ pub struct FileConfig {
     /// As `--redact`.
     pub redact: bool,
     /// Options of checks: `[checks.near-duplicate] min_cosine = 0.97`.
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub checks: BTreeMap<String, toml::Table>,
+    /// As `--baseline`.
+    pub baseline: Option<PathBuf>,
+    /// Findings that somebody has looked at and that do not count.
+    pub suppress: Vec<Suppression>,
 }
 
 /// A configuration that cannot be used.
@@ -95,6 +103,24 @@ pub enum ConfigError {
     BadSet {
         /// What was given.
         text: String,
+    },
+    /// A `[[suppress]]` that cannot be used.
+    #[error("suppress {number}: {reason}")]
+    Suppression {
+        /// Which, from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A baseline that is none.
+    #[error("{path} line {line} is no finding of findings.jsonl ({reason})")]
+    Baseline {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
     },
     /// An option of a check is wrong.
     #[error(transparent)]
@@ -199,7 +225,8 @@ pub fn checks(
     Ok(checks)
 }
 
-fn known(name: &str) -> Result<(), ConfigError> {
+/// Refuses the name of a check that does not exist.
+pub(crate) fn known(name: &str) -> Result<(), ConfigError> {
     let ids: Vec<&str> = CHECKS.iter().map(|def| def.info.id).collect();
     if ids.contains(&name) {
         return Ok(());
@@ -295,6 +322,78 @@ mod tests {
         for bad in ["25", "MB", "-1MB", "999kB", "1.5MB", "99999999999999999999GB"] {
             let error = report_budget(bad).unwrap_err().to_string();
             assert!(error.contains(bad) && error.contains("e.g. 25MB"), "{error}");
+        }
+    }
+
+    /// The schema, with the options of each check by name and in the words of its page.
+    fn schema() -> serde_json::Value {
+        let mut schema = serde_json::to_value(schemars::schema_for!(FileConfig)).unwrap();
+        let mut checks = serde_json::Map::new();
+        for def in CHECKS {
+            let built = (def.build)(toml::Table::new()).unwrap();
+            let mut options = serde_json::Map::new();
+            for (name, default) in &built.options().0 {
+                let bullet = format!("- `{name}`: ");
+                let said = def.info.page.lines().find_map(|line| line.strip_prefix(&bullet)).unwrap();
+                let mut option = serde_json::json!({ "description": said });
+                option["type"] = match default {
+                    tamis_core::Value::Int(_) => "integer".into(),
+                    tamis_core::Value::Float(_) => "number".into(),
+                    // The word for "as measured".
+                    _ => serde_json::json!(["number", "string"]),
+                };
+                options.insert(name.to_string(), option);
+            }
+            let check = serde_json::json!({
+                "description": def.info.summary, "type": "object", "additionalProperties": false, "properties": options,
+            });
+            checks.insert(def.info.id.to_owned(), check);
+        }
+        let table = &mut schema["properties"]["checks"];
+        table["properties"] = checks.into();
+        table["additionalProperties"] = false.into();
+        schema
+    }
+
+    /// `UPDATE=1 cargo test --release --workspace schema` writes the schema; otherwise it is compared.
+    #[test]
+    fn the_schema_of_the_configuration_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/config.v1.json");
+        let generated = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &generated).unwrap();
+        }
+        let stored = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            stored == generated,
+            "docs/schema/config.v1.json is stale: run UPDATE=1 cargo test --release --workspace schema"
+        );
+    }
+
+    #[test]
+    fn the_schema_knows_every_key() {
+        let schema = schema();
+        let error = parse("colour = 1", false).unwrap_err();
+        // The error lists all keys that there are.
+        let known: Vec<&str> = error.split("expected one of ").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let sorted = |mut it: Vec<String>| {
+            it.sort_unstable();
+            it
+        };
+        let known = sorted(known.into_iter().map(str::to_owned).collect());
+        assert_eq!(known, sorted(keys.into_iter().cloned().collect()));
+        assert_eq!(schema["additionalProperties"], false);
+    }
+
+    #[test]
+    fn suppressions_are_read_with_their_dates() {
+        let text = "[[suppress]]\ncheck = 'outlier'\nkey = 'a'\nreason = 'r'\nexpires = 2027-01-31\n";
+        for (text, is_pyproject) in
+            [(text.to_owned(), false), (text.replace("[[suppress", "[[tool.tamis.suppress"), true)]
+        {
+            let file = parse(&text, is_pyproject).unwrap().unwrap();
+            assert_eq!(file.suppress[0].expires, crate::date::Date::new(2027, 1, 31));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Start at [`audit::run`]. It goes the way of the data: `ingest` reads, decodes, hashes and embeds in one pass; `joins`
 //! plans and runs the joins that the chosen checks need, `kept` keeps their outputs; the checks run on what they declared;
 //! [`output`] writes the record.
+//! [`triage`] says which findings count.
 //! [`config`] resolves flags and the configuration file once, and everything below gets it passed.
 //!
 //! [`apply`] acts on what was decided about findings: it writes the dataset again.
@@ -18,6 +19,8 @@ pub mod audit;
 pub mod config;
 
 pub mod copies;
+
+pub mod date;
 
 pub mod device;
 
@@ -44,5 +47,7 @@ pub mod predictions;
 pub mod record;
 
 pub mod probabilities;
+
+pub mod triage;
 
 pub mod dry_run;

@@ -120,5 +120,7 @@ fn row(finding: v1::Finding) -> artifacts::FindingRow {
         evidence_json: json(serde_json::to_string(&finding.evidence)),
         suggestion_json: finding.suggestion.map(|it| json(serde_json::to_string(&it))),
         fingerprint: finding.fingerprint,
+        baseline: finding.baseline.map(|it| word(serde_json::to_value(it))),
+        suppressed: finding.suppressed.map(|it| it.reason),
     }
 }

@@ -11,7 +11,7 @@ use tamis_core::{
     CheckReport, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families, Family,
     FileId, Fingerprints, Grey, IdentityLevel, ImageFacts, ImageSource, InputFile, Modality, ModelFacts, ModelInput,
     Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, SampleMap, Shared, StageTime,
-    Star, State, Verified,
+    Standing, Star, State, Verified,
 };
 use tamis_data::artifacts::{self, ArtifactError, Columns};
 use tamis_data::atomic::Commits;
@@ -106,6 +106,7 @@ pub struct Record {
     pairs: Vec<PairSet>,
     map: Option<SampleMap>,
     checks: Vec<CheckReport>,
+    standings: Vec<Standing>,
     contents: Kept,
     config: Evidence,
     timing: Vec<StageTime>,
@@ -174,6 +175,7 @@ impl Record {
         Ok(Self {
             timing: timing.collect(),
             outputs: audit.outputs.iter().map(input_file).collect(),
+            standings: standings(&audit, &findings),
             audit,
             findings,
             dataset,
@@ -211,6 +213,7 @@ impl Record {
             device: device.map(|(device, dtype)| DeviceFacts { device, dtype }),
             seed: self.audit.seed,
             checks: &self.checks,
+            standings: &self.standings,
             timing: &self.timing,
             outputs: &self.outputs,
             out: self.dir.clone(),
@@ -372,6 +375,15 @@ fn checks(
         Ok(CheckReport { info: &def.info, outcome })
     };
     audit.checks.iter().map(check).collect()
+}
+
+/// How the findings stood, in the order of the checks; nothing where all are open.
+fn standings(audit: &v1::Audit, findings: &[v1::Finding]) -> Vec<Standing> {
+    let mut standings = Vec::with_capacity(findings.len());
+    for check in &audit.checks {
+        standings.extend(findings.iter().filter(|it| it.check == check.id).map(v1::Finding::standing));
+    }
+    if standings.iter().all(|it| *it == Standing::default()) { Vec::new() } else { standings }
 }
 
 /// The scores that stand before the column of the check.

@@ -101,6 +101,7 @@ fn with_report(read: &Read, look: impl FnOnce(&Report<'_>)) {
         model: None,
         device: None,
         seed: 0,
+        standings: &[],
         checks: &[
             ran(&NEAR, &[0, 1], None),
             ran(&OUTLIER, &[1], Some(("outlier", vec![0.25, f32::NAN, 0.5, 1.0]))),
@@ -167,6 +168,8 @@ fn findings_have_a_list_of_keys() {
         evidence_json: "{}".into(),
         suggestion_json: None,
         fingerprint: "f".into(),
+        baseline: Some("new".into()),
+        suppressed: None,
     };
     write_findings(&Commits::new(), &path, &[row.clone(), FindingRow { suggestion_json: Some("{}".into()), ..row }])
         .unwrap();

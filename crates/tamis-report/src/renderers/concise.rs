@@ -5,7 +5,7 @@ use std::io;
 use tamis_core::{Dataset, Finding, Outcome, Report};
 
 use crate::terminal::{Ink, paint};
-use crate::{RenderError, RenderOptions, Renderer, prose, snippet};
+use crate::{RenderError, RenderOptions, Renderer, overview, prose, snippet};
 
 /// `file:row: severity check message [key]` for every finding, then one line that sums up.
 #[derive(Debug)]
@@ -17,11 +17,12 @@ impl Renderer for Concise {
     }
 
     fn render(&self, report: &Report<'_>, options: &RenderOptions, out: &mut dyn io::Write) -> Result<(), RenderError> {
-        for (info, finding) in report.findings() {
+        for (info, finding, standing) in report.triaged() {
             let severity = paint(options.color, finding.severity.into(), finding.severity.id());
             let check = paint(options.color, Ink::Strong, info.id);
             let (place, key) = place_and_key(report.dataset, finding);
-            writeln!(out, "{place}: {severity} {check} {}{key}", snippet::visible(&finding.message))?;
+            let standing = prose::standing(standing).map(|it| format!(" ({it})")).unwrap_or_default();
+            writeln!(out, "{place}: {severity} {check} {}{key}{standing}", snippet::visible(&finding.message))?;
         }
         writeln!(out, "{}", summary(report))?;
         Ok(())
@@ -42,6 +43,7 @@ fn summary(report: &Report<'_>) -> String {
     let samples = prose::counted(report.dataset.len(), "sample");
     let ran = report.checks.iter().filter(|it| matches!(it.outcome, Outcome::Ran(_))).count();
     let mut parts = vec![format!("{findings} in {samples}"), format!("checks: {ran} ran")];
+    parts.splice(1..1, overview::triage(report));
     for outcome in ["skipped", "failed"] {
         let ids: Vec<&str> =
             report.checks.iter().filter(|it| it.outcome.id() == outcome).map(|it| it.info.id).collect();

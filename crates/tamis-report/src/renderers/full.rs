@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::io;
 
-use tamis_core::{CheckReport, CheckResult, Finding, Outcome, Report};
+use tamis_core::{CheckResult, Finding, Outcome, Report, Standing};
 
 use crate::exhibit::{Exhibit, Exhibited, Layout, Passage};
 use crate::overview::{self, CheckRow};
@@ -40,11 +40,11 @@ impl Renderer for Full {
         let mut page = Page { out, color: options.color, width: options.width.max(40) };
         page.head(report)?;
         page.table(report)?;
-        for check in report.checks {
+        for (idx, check) in report.checks.iter().enumerate() {
             if let Outcome::Ran(result) = &check.outcome
                 && !result.findings.is_empty()
             {
-                page.section(report, check, result)?;
+                page.section(report, idx, result)?;
             }
         }
         page.foot(report)
@@ -121,7 +121,8 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn section(&mut self, report: &Report<'_>, check: &CheckReport, result: &CheckResult) -> Result<(), RenderError> {
+    fn section(&mut self, report: &Report<'_>, idx: usize, result: &CheckResult) -> Result<(), RenderError> {
+        let check = &report.checks[idx];
         let rule = "─".repeat(self.width.saturating_sub(columns(check.info.id) + 1));
         let (id, rule) = (paint(self.color, Ink::Strong, check.info.id), paint(self.color, Ink::Faint, &rule));
         writeln!(self.out, "\n{id} {rule}")?;
@@ -133,9 +134,11 @@ impl Page<'_> {
         for remark in overview::remarks(result) {
             self.paragraph(2, &remark, Ink::Faint)?;
         }
-        for finding in result.findings.iter().take(MAX_FINDINGS) {
+        let mut findings: Vec<(&Finding, &Standing)> = result.findings.iter().zip(report.standings_of(idx)).collect();
+        findings.sort_by_key(|(_, standing)| !standing.counts());
+        for (finding, standing) in findings.into_iter().take(MAX_FINDINGS) {
             writeln!(self.out)?;
-            self.finding(report, finding)?;
+            self.finding(report, finding, standing)?;
         }
         if MAX_FINDINGS < result.findings.len() {
             let more = prose::counted(result.findings.len() - MAX_FINDINGS, "more finding");
@@ -145,11 +148,14 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn finding(&mut self, report: &Report<'_>, finding: &Finding) -> Result<(), RenderError> {
+    fn finding(&mut self, report: &Report<'_>, finding: &Finding, standing: &Standing) -> Result<(), RenderError> {
         let severity = pad_end(finding.severity.id(), GUTTER);
         let severity = paint(self.color, finding.severity.into(), &severity);
         self.hanging(&format!("  {severity}"), GUTTER + 2, &visible(&finding.message))?;
         let indent = GUTTER + 2;
+        if let Some(why) = prose::standing(standing) {
+            self.paragraph(indent, &format!("({why})"), Ink::Faint)?;
+        }
         let exhibit = Exhibit::new(report, finding, MAX_SAMPLES);
         let passages = exhibit.passages(report, Layout::Line { max_chars: MAX_CHARS });
         for (sample, passage) in exhibit.samples.iter().zip(&passages) {

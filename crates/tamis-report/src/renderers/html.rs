@@ -110,6 +110,7 @@ fn with_contents<'a>(report: &'a Report<'_>, contents: Contents<'a>) -> Report<'
         device: report.device.clone(),
         seed: report.seed,
         checks: report.checks,
+        standings: report.standings,
         timing: report.timing,
         outputs: report.outputs,
         out: report.out.clone(),

@@ -36,7 +36,7 @@ pub use diff::{
     ChangeRecord, CheckDiff, DIFF_SCHEMA, Diff, DriftRecord, Outcome as VersionOutcome, SampleCounts, ShareRecord,
     VersionRecord,
 };
-pub use finding::{Action, Confidence, Finding, SampleRef, Severity, Suggestion, findings};
+pub use finding::{Action, Baseline, Confidence, Finding, SampleRef, Severity, Suggestion, Suppressed, findings};
 pub use labels::{
     Array, ClassNoiseRecord, ConfidentCounts, ConfusionRecord, EvidenceRecord, LABELS_SCHEMA, LabelCounts, Labels,
     RateRecord, ReviewRecord,

@@ -53,11 +53,14 @@ pub fn suggest(dir: &Path, options: SuggestOptions) -> Result<Suggested, ApplyEr
     Ok(rule.finish(audit.dataset.hash.clone()))
 }
 
+/// All findings but those that somebody has decided to live with.
 fn read_findings(dir: &Path) -> Result<Vec<Finding>, ApplyError> {
     let path = dir.join("findings.jsonl");
     let text = std::fs::read_to_string(&path).map_err(|source| ApplyError::Io { path: path.clone(), source })?;
-    let parsed = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
-    parsed.map_err(|error| ApplyError::Record { path, source: error.into() })
+    let parsed = text.lines().map(serde_json::from_str).collect::<Result<Vec<Finding>, _>>();
+    let mut findings = parsed.map_err(|error| ApplyError::Record { path, source: error.into() })?;
+    findings.retain(|it| it.suppressed.is_none());
+    Ok(findings)
 }
 
 /// The checks in the order of the rule.

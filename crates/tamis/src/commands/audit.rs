@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use tamis::audit::{self, Audit, AuditOptions};
 use tamis::config::{self, ConfigError, FileConfig};
+use tamis::date::Date;
 use tamis::dry_run::{self, DryRun};
 use tamis::ingest::WindowSize;
 use tamis::output;
+use tamis::triage::{Baseline, Triage};
 use tamis_core::{InputFile, Outcome, Report, Severity};
 use tamis_data::Input;
 use tamis_data::atomic::Commits;
@@ -45,6 +47,7 @@ pub(crate) fn run_on(
     })?;
     let page = page(args, &file)?;
     let bars = Bars::new(args.read.quiet);
+    let triage = triage(args, &file)?;
     let options = options(args, inputs, &file, fail_on, config_file)?;
     if args.dry_run {
         let store = Store::temporary(&config::scratch_dir())?;
@@ -54,7 +57,7 @@ pub(crate) fn run_on(
         return Ok(ExitStatus::Clean);
     }
     interrupt::say_how_to_resume(&options.out);
-    let audit = recorded(options, &page, &bars, further)?;
+    let audit = recorded(options, &triage, &page, &bars, further)?;
     match print(&audit, renderer, page) {
         // Whoever read the report had enough of it; what was found stands.
         Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -67,19 +70,22 @@ pub(crate) fn run_on(
 pub(super) fn record(args: &AuditArgs) -> anyhow::Result<()> {
     let (file, config_file) = config::load(args.read.config.as_deref())?;
     let bars = Bars::new(args.read.quiet);
+    let triage = triage(args, &file)?;
     let options = options(args, inputs(&args.read)?, &file, fail_on(args, &file)?, config_file)?;
-    recorded(options, &page(args, &file)?, &bars, |_, _| Ok(Vec::new()))?;
+    recorded(options, &triage, &page(args, &file)?, &bars, |_, _| Ok(Vec::new()))?;
     Ok(())
 }
 
 /// Audits, and writes the record.
 fn recorded(
     options: AuditOptions,
+    triage: &Triage,
     page: &RenderOptions,
     bars: &Bars,
     further: impl FnOnce(&Report<'_>, &Commits) -> anyhow::Result<Vec<InputFile>>,
 ) -> anyhow::Result<Audit> {
     let mut audit = audit::run(options, bars)?;
+    audit.triage(triage)?;
     let started = Instant::now();
     let mut outputs = output::write(&audit.report(), page, audit.commits())?;
     outputs.extend(further(&audit.report(), audit.commits())?);
@@ -88,6 +94,20 @@ fn recorded(
     audit.add_time("write", n_findings, started.elapsed().as_secs_f64());
     output::write_audit(&audit.report(), audit.commits())?;
     Ok(audit)
+}
+
+/// What decides which findings count, read before hours of work and before this run takes the place of the baseline.
+fn triage(args: &AuditArgs, file: &FileConfig) -> Result<Triage, ConfigError> {
+    let baseline = args.report.baseline.as_ref().or(file.baseline.as_ref());
+    let baseline = baseline.map(|path| Baseline::read(path)).transpose()?;
+    Triage::new(baseline, file.suppress.clone(), args.report.today.unwrap_or_else(today))
+}
+
+/// The day in UTC.
+#[expect(clippy::disallowed_methods, reason = "the one look at the calendar: whether a suppression has expired")]
+fn today() -> Date {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Date::of_unix_time(since.as_secs())
 }
 
 fn print(audit: &Audit, renderer: &dyn Renderer, page: RenderOptions) -> Result<(), RenderError> {

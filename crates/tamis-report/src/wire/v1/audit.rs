@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use tamis_core::report::wilson_interval;
 use tamis_core::{
-    CheckReport, CheckResult, Dataset, Digest, IdentityLevel, ModelFacts, ModelInput, Outcome, Report, SampleId,
+    CheckResult, Dataset, Digest, IdentityLevel, ModelFacts, ModelInput, Outcome, Report, SampleId, Standing,
 };
 
 use super::{Finding, NotFinite, findings, finite, object};
@@ -196,6 +196,12 @@ pub struct CheckRecord {
     pub findings: Option<u64>,
     /// Number of findings of each severity.
     pub by_severity: Option<SeverityCounts>,
+    /// Number of those findings that are suppressed.
+    #[serde(default)]
+    pub suppressed: Option<u64>,
+    /// Number of the others that the baseline has too; null without a baseline, and where the audit has no finding at all.
+    #[serde(default)]
+    pub known: Option<u64>,
     /// Number of samples looked at: the denominator of `rate`.
     pub population: Option<u64>,
     /// Number of those samples that some finding is about.
@@ -288,7 +294,7 @@ impl Audit {
             dtype: device.map(|it| it.dtype.clone()),
             seed: report.seed,
             notes: report.notes.clone(),
-            checks: report.checks.iter().map(|check| CheckRecord::new(report, check)).collect::<Result<_, _>>()?,
+            checks: (0..report.checks.len()).map(|idx| CheckRecord::new(report, idx)).collect::<Result<_, _>>()?,
             outputs: report.outputs.iter().map(InputRecord::new).collect(),
             timing: report.timing.iter().map(StageRecord::new).collect::<Result<_, _>>()?,
         })
@@ -389,9 +395,10 @@ impl CurvePoint {
 }
 
 impl CheckRecord {
-    fn new(report: &Report<'_>, check: &CheckReport) -> Result<Self, NotFinite> {
+    fn new(report: &Report<'_>, idx: usize) -> Result<Self, NotFinite> {
+        let check = &report.checks[idx];
         match &check.outcome {
-            Outcome::Ran(result) => Self::ran(report, check.info.id, result),
+            Outcome::Ran(result) => Self::ran(report, check.info.id, result).map(|it| it.triaged(report, idx)),
             Outcome::Skipped(reason) => Ok(Self::not_run(check.info.id, CheckOutcome::Skipped, reason)),
             Outcome::Failed(reason) => Ok(Self::not_run(check.info.id, CheckOutcome::Failed, reason)),
         }
@@ -405,6 +412,8 @@ impl CheckRecord {
             reason: None,
             findings: Some(result.findings.len() as u64),
             by_severity: Some(SeverityCounts::new(result)),
+            suppressed: None,
+            known: None,
             population: Some(result.population as u64),
             flagged: Some(result.flagged as u64),
             rate: prose::rate(result.flagged, result.population),
@@ -418,6 +427,15 @@ impl CheckRecord {
         })
     }
 
+    /// Adds how the findings of the check at `idx` stand.
+    fn triaged(mut self, report: &Report<'_>, idx: usize) -> Self {
+        let count = |is_meant: fn(&Standing) -> bool| report.standings_of(idx).filter(|it| is_meant(it)).count() as u64;
+        self.suppressed = Some(count(|it| it.suppressed.is_some()));
+        let has_baseline = report.standings.first().is_some_and(|it| it.is_known.is_some());
+        self.known = has_baseline.then(|| count(|it| it.suppressed.is_none() && it.is_known == Some(true)));
+        self
+    }
+
     fn not_run(id: &str, outcome: CheckOutcome, reason: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -425,6 +443,8 @@ impl CheckRecord {
             reason: Some(reason.to_owned()),
             findings: None,
             by_severity: None,
+            suppressed: None,
+            known: None,
             population: None,
             flagged: None,
             rate: None,

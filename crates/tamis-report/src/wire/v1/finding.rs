@@ -31,6 +31,43 @@ pub struct Finding {
     /// Name of the finding that stays the same from run to run, 32 hexadecimal characters: a hash of the check, the
     /// contents it is about, and its number among findings of that check about equal contents.
     pub fingerprint: String,
+    /// Whether the baseline, an earlier audit, has this finding too; null without a baseline.
+    #[serde(default)]
+    pub baseline: Option<Baseline>,
+    /// Why it does not count; null where it does.
+    #[serde(default)]
+    pub suppressed: Option<Suppressed>,
+}
+
+/// Where a finding stands beside an earlier audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Baseline {
+    /// The earlier audit does not have it.
+    New,
+    /// The earlier audit has it, so it does not count.
+    Known,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Suppressed {
+    /// As the configuration says.
+    pub reason: String,
+    /// The day from which it counts again, as `2027-01-31`; null for never.
+    pub expires: Option<String>,
+}
+
+impl Baseline {
+    fn new(is_known: bool) -> Self {
+        if is_known { Self::Known } else { Self::New }
+    }
+}
+
+impl Suppressed {
+    fn new(it: &tamis_core::Suppressed) -> Self {
+        Self { reason: it.reason.clone(), expires: it.expires.clone() }
+    }
 }
 
 /// How bad a finding is if it is true.
@@ -160,7 +197,7 @@ impl Suggestion {
 pub fn findings<'a>(report: &'a Report<'a>) -> impl Iterator<Item = Result<Finding, NotFinite>> + 'a {
     let dataset = report.dataset;
     let mut seen: BTreeMap<Digest, u64> = BTreeMap::new();
-    report.findings().map(move |(info, finding)| {
+    report.triaged().map(move |(info, finding, standing)| {
         let identity = identity(report, info.id, &finding.samples);
         let ordinal = seen.entry(identity).and_modify(|it| *it += 1).or_default();
         Ok(Finding {
@@ -173,6 +210,8 @@ pub fn findings<'a>(report: &'a Report<'a>) -> impl Iterator<Item = Result<Findi
             evidence: object(report, info.id, &finding.evidence)?,
             suggestion: finding.suggestion.as_ref().map(|remedy| Suggestion::new(dataset, remedy)),
             fingerprint: fingerprint(identity, *ordinal),
+            baseline: standing.is_known.map(Baseline::new),
+            suppressed: standing.suppressed.as_ref().map(Suppressed::new),
         })
     })
 }

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
-use tamis_core::{CheckResult, Dataset, Evidence, Filter, Fit, InputSpec, LabelId, Outcome, SampleId, SplitId, Value};
+use tamis_core::{
+    CheckResult, Dataset, Evidence, Filter, Fit, InputSpec, LabelId, Outcome, SampleId, SplitId, Standing, Value,
+};
 
 use super::audit::{CheckOutcome, CheckRecord, PixelsRecord, SplitRole};
-use super::finding::{Action, Confidence, Finding, Severity, Suggestion};
+use super::finding::{Action, Baseline, Confidence, Finding, Severity, Suggestion};
 
 /// A name in a record that the record itself does not explain: it was changed by hand, or its files are of two runs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +120,20 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// How the finding stood.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            is_known: self.baseline.map(|it| it == Baseline::Known),
+            suppressed: self
+                .suppressed
+                .as_ref()
+                .map(|it| tamis_core::Suppressed { reason: it.reason.clone(), expires: it.expires.clone() }),
+        }
+    }
+}
+
 impl Suggestion {
     fn restore(&self, names: &Names<'_>) -> Result<tamis_core::Suggestion, UnknownName> {
         let ids: Vec<SampleId> = self.keys.iter().map(|key| names.sample(key)).collect::<Result<_, _>>()?;
@@ -219,7 +235,7 @@ mod tests {
 
     #[test]
     fn findings_and_outcomes_come_back_as_they_were_written() {
-        let fixture = testing::fixture();
+        let fixture = testing::triaged_fixture();
         let report = fixture.report();
         let names = Names::new(&fixture.dataset);
         let audit = Audit::from_report(&report).unwrap();
@@ -232,6 +248,7 @@ mod tests {
         }
         let mut restored = testing::fixture();
         restored.checks = checks;
+        restored.standings = written.iter().map(Finding::standing).collect();
         assert_eq!(Audit::from_report(&restored.report()).unwrap().checks, audit.checks);
         let again: Vec<Finding> = findings(&restored.report()).map(Result::unwrap).collect();
         assert_eq!(again, written);

@@ -1,0 +1,188 @@
+//! What outputs for other programs share: the order of findings, and where a program finds a sample.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+use std::path::{Component, Path};
+
+use tamis_core::{CheckInfo, Dataset, Finding, Report, SampleId, Severity, Standing, Value};
+
+use crate::wire::v1::{self, NotFinite};
+
+/// A finding as its check gave it and as it is recorded.
+#[derive(Debug)]
+pub(crate) struct Ranked<'a> {
+    /// Its check.
+    pub(crate) info: &'static CheckInfo,
+    /// The finding.
+    pub(crate) finding: &'a Finding,
+    /// How it stands.
+    pub(crate) standing: &'a Standing,
+    /// The same as it is recorded, with its fingerprint.
+    pub(crate) wire: v1::Finding,
+}
+
+/// All findings, those that count first, then the most severe, of equal ones the most certain; else in the order of the
+/// report. What a limit cuts off at the end is what matters least.
+///
+/// # Errors
+/// When a check gave a number that is not finite.
+pub(crate) fn worst_first<'a>(report: &'a Report<'a>) -> Result<Vec<Ranked<'a>>, NotFinite> {
+    let pairs = report.triaged().zip(v1::findings(report));
+    let mut all: Vec<Ranked<'a>> = pairs
+        .map(|((info, finding, standing), wire)| Ok(Ranked { info, finding, standing, wire: wire? }))
+        .collect::<Result<_, NotFinite>>()?;
+    all.sort_by_key(|it| Reverse((it.standing.counts(), it.finding.severity, it.finding.confidence)));
+    Ok(all)
+}
+
+/// The severity from which the audit counts as failed, and how many findings have it; `None` where the configuration does
+/// not say.
+pub(crate) fn failing<'a>(report: &'a Report<'_>) -> Option<(&'a str, usize)> {
+    let Some(Value::Text(fail_on)) = report.config.get("fail_on") else { return None };
+    let least = Severity::ALL.into_iter().find(|it| it.id() == fail_on)?;
+    let is_meant = |(_, finding, standing): &(_, &Finding, &Standing)| standing.counts() && least <= finding.severity;
+    Some((fail_on, report.triaged().filter(is_meant).count()))
+}
+
+/// Where a program finds a sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file with `/` between its parts, relative where it was named so.
+    pub(crate) path: String,
+    /// The same as a URI reference.
+    pub(crate) uri: String,
+    /// One-based line; `None` where the file has no lines that an editor or a reviewer could open.
+    pub(crate) line: Option<u64>,
+}
+
+impl Place {
+    /// The place of a sample.
+    pub(crate) fn of(report: &Report<'_>, id: SampleId) -> Self {
+        let path = report.dataset.path(id);
+        let row = report.dataset.sample(id).origin.row;
+        let from =
+            report.config.get("from").and_then(|it| if let Value::Text(from) = it { Some(&**from) } else { None });
+        Self { path: slashed(path), uri: uri(path), line: row.and_then(|row| line(path, from, row)) }
+    }
+
+    /// Where a finding is that is about the whole dataset: its first file, since some programs refuse what is nowhere.
+    pub(crate) fn of_dataset(dataset: &Dataset) -> Option<Self> {
+        let path = &dataset.files().first()?.path;
+        Some(Self { path: slashed(path), uri: uri(path), line: None })
+    }
+
+    /// The place of a finding.
+    pub(crate) fn of_finding(report: &Report<'_>, finding: &Finding) -> Option<Self> {
+        match finding.samples.first() {
+            Some(id) => Some(Self::of(report, *id)),
+            None => Self::of_dataset(report.dataset),
+        }
+    }
+}
+
+/// The line on which a row of a file begins: of lines and JSON Lines the row, of tables in text the one after it, because a
+/// header comes first. That is wrong behind a record with a line break in it. Everything else, packed files too, has no
+/// lines. The format is told by the configuration (`from`), else by the ending of the name.
+fn line(path: &Path, from: Option<&str>, row: u64) -> Option<u64> {
+    let ending = path.extension().and_then(|it| it.to_str()).map(str::to_ascii_lowercase);
+    let ending = ending.as_deref().unwrap_or_default();
+    match (from, ending) {
+        (_, "gz") => None,
+        (Some("jsonl" | "lines"), _) => Some(row),
+        (Some("csv" | "tsv"), _) => Some(row + 1),
+        (Some("parquet" | "idx" | "text-files" | "image-files"), _) => None,
+        (_, "jsonl" | "ndjson" | "json" | "txt" | "text") => Some(row),
+        (_, "csv" | "tsv" | "tab") => Some(row + 1),
+        _ => None,
+    }
+}
+
+fn slashed(path: &Path) -> String {
+    let path = path.display().to_string();
+    let path = if std::path::MAIN_SEPARATOR == '/' { path } else { path.replace(std::path::MAIN_SEPARATOR, "/") };
+    path.strip_prefix("./").map(str::to_owned).unwrap_or(path)
+}
+
+/// A path as a URI reference (RFC 3986): relative where the path is, all bytes but unreserved ones as `%XX`.
+fn uri(path: &Path) -> String {
+    let mut out = String::new();
+    if path.is_absolute() {
+        out.push_str("file://");
+    }
+    let mut is_first = !path.is_absolute();
+    for component in path.components() {
+        let part = match component {
+            Component::CurDir | Component::RootDir => continue,
+            Component::ParentDir => "..".as_ref(),
+            Component::Prefix(prefix) => prefix.as_os_str(),
+            Component::Normal(part) => part,
+        };
+        if !is_first {
+            out.push('/');
+        }
+        is_first = false;
+        for byte in part.as_encoded_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
+                _ => write!(out, "%{byte:02X}").expect("because writing to a string cannot fail"),
+            }
+        }
+    }
+    out
+}
+
+/// Cuts a text to so many characters, and marks the cut.
+pub(crate) fn cut(text: &str, max_chars: usize) -> String {
+    if text.chars().nth(max_chars).is_none() {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(max_chars.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_worst_comes_first_and_equal_ones_keep_their_order() {
+        let fixture = testing::fixture();
+        let report = fixture.report();
+        let ranked = worst_first(&report).unwrap();
+        let ids: Vec<&str> = ranked.iter().map(|it| it.info.id).collect();
+        assert_eq!(ids[..3], ["split-leak", "unreadable-sample", "conflicting-labels"]);
+        assert_eq!(ids.last(), Some(&"outlier"));
+        assert!(ranked.iter().all(|it| it.wire.check == it.info.id), "a finding and its record stay together");
+    }
+
+    #[test]
+    fn uris_hold_nothing_that_has_a_meaning_in_a_uri() {
+        let of = |path: &str| uri(Path::new(path));
+        assert_eq!(of("./a/b.jsonl"), "a/b.jsonl");
+        assert_eq!(of("../a b/c#d?e%.txt"), "../a%20b/c%23d%3Fe%25.txt");
+        assert_eq!(of("javascript:alert(1)/ä\n.csv"), "javascript%3Aalert%281%29/%C3%A4%0A.csv");
+        assert_eq!(of("/tmp/x.jsonl"), "file:///tmp/x.jsonl");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_no_text_has_a_uri() {
+        use std::os::unix::ffi::OsStrExt as _;
+        assert_eq!(uri(Path::new(std::ffi::OsStr::from_bytes(b"a\xff.png"))), "a%FF.png");
+    }
+
+    #[test]
+    fn lines_are_those_of_files_that_have_lines() {
+        let of = |path: &str, from: Option<&str>| line(Path::new(path), from, 7);
+        assert_eq!([of("a.jsonl", None), of("a.JSON", Some("guessed")), of("a.txt", None)], [Some(7); 3]);
+        assert_eq!([of("a.csv", None), of("a.data", Some("tsv"))], [Some(8); 2]);
+        assert_eq!([of("a.parquet", None), of("a.jsonl.gz", None), of("a-idx3-ubyte", None), of("a", None)], [None; 4]);
+        assert_eq!([of("a.md", Some("lines")), of("a.txt", Some("text-files"))], [Some(7), None]);
+    }
+
+    #[test]
+    fn a_cut_is_marked() {
+        assert_eq!([cut("abc", 3), cut("abcd", 3), cut("ab cd", 4)], ["abc", "ab…", "ab…"]);
+    }
+}
