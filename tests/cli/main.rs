@@ -8,6 +8,8 @@
 
 mod apply;
 mod audit;
+
+mod card;
 mod commands;
 mod common;
 mod config;

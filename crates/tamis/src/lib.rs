@@ -15,6 +15,8 @@ pub mod apply;
 
 pub mod audit;
 
+pub mod card;
+
 pub mod config;
 
 pub mod copies;
@@ -32,6 +34,8 @@ pub mod keep_order;
 mod joins;
 
 mod kept;
+
+pub mod like;
 
 pub mod model;
 

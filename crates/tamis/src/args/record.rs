@@ -57,3 +57,18 @@ pub(crate) struct DiffArgs {
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
+
+/// Arguments of `tamis card`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CardArgs {
+    /// Folder that an audit has written.
+    #[arg(value_name = "DIR", default_value = "tamis-out")]
+    pub(crate) dir: PathBuf,
+    /// Writes README.md into this folder; where it is there already, our part of it.
+    #[arg(long, value_name = "DIR", required_unless_present = "in_place")]
+    pub(crate) out: Option<PathBuf>,
+    /// Writes our part of this file, between the lines `<!-- tamis:begin -->` and `<!-- tamis:end -->` or at its end; all
+    /// else in it stays as it is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) in_place: Vec<PathBuf>,
+}
