@@ -2,9 +2,11 @@
 
 use std::fs;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::common::{FACTS, Run, SUPPORT, Workspace};
+use crate::images::png;
 
 const BEGIN: &str = "<!-- tamis:begin -->";
 const END: &str = "<!-- tamis:end -->";
@@ -77,7 +79,7 @@ fn a_card_has_every_number_of_the_audit_with_its_denominator() {
     let work = Workspace::with_support();
     let run = work.tamis(&[&SUPPORT[..], &["--exit-zero"]].concat()).expect(0);
     let said = work.tamis(&["card", "--out", "published"]).expect(0);
-    assert!(said.stderr.starts_with("wrote published/README.md\n"), "{}", said.stderr);
+    assert!(said.stderr.ends_with("wrote published/README.md\n"), "{}", said.stderr);
     let card = fs::read_to_string(work.path("published/README.md")).unwrap();
     let head = "---\ndataset_info:\n  splits:\n  - name: \"train\"\n    num_examples: 69\n  - name: \"test\"\n    num_examples: 18\n---\n";
     assert!(card.starts_with(head), "{card}");
@@ -95,7 +97,6 @@ fn a_card_has_every_number_of_the_audit_with_its_denominator() {
             None => assert!(card.contains(&format!("- {} skipped: ", check.id)), "{card}"),
         }
     }
-    // One wrong label in sixteen of 79, a Wilson interval, and what nobody measured.
     for part in [
         "About 6.3 % of 79 labels of distinct samples are wrong (90 % interval 5.3 – 7.4 %)",
         "| labels that are right, estimated | 93.7 % | 79 labels of distinct samples | 92.6 – 94.7 % (90 %) | Acc-ML-7",
@@ -142,4 +143,89 @@ fn marks_that_are_no_pair_are_refused_and_nothing_is_written() {
     let nowhere = work.tamis(&["card", "--in-place", "other.md"]).expect(2);
     assert!(nowhere.stderr.contains("there is no file other.md"), "{}", nowhere.stderr);
     work.tamis(&["card"]).expect(2);
+}
+
+/// The parsed `croissant.json` in a folder.
+fn croissant(work: &Workspace, folder: &str) -> Json {
+    serde_json::from_str(&fs::read_to_string(work.path(&format!("{folder}/croissant.json"))).unwrap()).unwrap()
+}
+
+#[test]
+fn tables_are_described_with_their_hashes_columns_and_numbers() {
+    let work = Workspace::with_support();
+    work.facts(&["--train", "support/train.jsonl", "--test", "support/test.jsonl"]);
+    let said = work.tamis(&["card", "--out", "support"]).expect(0);
+    assert!(
+        said.stderr.contains("only people can say its name, description, license, url, creator"),
+        "{}",
+        said.stderr
+    );
+    let described = croissant(&work, "support");
+    assert_eq!(described["conformsTo"][0], "http://mlcommons.org/croissant/1.1");
+    let file = &described["distribution"][0];
+    let bytes = fs::read(work.path("support/train.jsonl")).unwrap();
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = [&file["contentUrl"], &file["encodingFormat"], &file["contentSize"], &file["sha256"]];
+    assert_eq!(found, ["train.jsonl", "application/jsonlines", &format!("{} B", bytes.len()), &sha256]);
+    assert_eq!(described["distribution"][2]["includes"], json!(["train.jsonl", "test.jsonl"]));
+    let fields = described["recordSet"][0]["field"].as_array().unwrap();
+    let of = |field: &Json| (field["name"].clone(), field["dataType"].clone());
+    let expected = [("id", json!("sc:Text")), ("text", json!("sc:Text")), ("label", json!(["sc:Text", "cr:Label"]))];
+    assert_eq!(fields.iter().map(of).collect::<Vec<_>>(), expected.map(|(name, kind)| (json!(name), kind)));
+    assert_eq!(
+        described["recordSet"][1]["data"][1],
+        json!({ "splits/name": "test", "splits/url": "cr:TestSplit", "splits/samples": 18 })
+    );
+    let checks = described["recordSet"][3]["data"].as_array().unwrap();
+    assert_eq!((&checks[0]["audit/flagged"], &checks[0]["audit/population"]), (&json!(1), &json!(87)));
+    let limitations = described["rai:dataLimitations"].to_string();
+    assert!(
+        limitations.contains("tamis audit: exact-duplicate: 14 of 85 samples, 16.5 % (95 % interval 10.1 to 25.8 %)"),
+        "{limitations}"
+    );
+}
+
+#[test]
+fn what_people_described_stays_and_a_table_that_changed_is_refused() {
+    let work = Workspace::with_support();
+    work.facts(&["support/test.jsonl"]);
+    work.write(
+        "croissant.json",
+        r#"{"name": "Mails", "rai:dataUseCases": ["triage"], "@context": {"mine": "http://a.b/"}}"#,
+    );
+    work.tamis(&["card", "--in-place", "croissant.json"]).expect(0);
+    let first = croissant(&work, ".");
+    let kept = [&first["name"], &first["rai:dataUseCases"], &first["@context"]["mine"], &first["@context"]["field"]];
+    assert_eq!(kept, [&json!("Mails"), &json!(["triage"]), &json!("http://a.b/"), &json!("cr:field")]);
+    work.tamis(&["card", "--in-place", "croissant.json"]).expect(0);
+    assert_eq!(croissant(&work, "."), first);
+    work.write("support/test.jsonl", "{\"text\":\"other\"}\n");
+    let changed = work.tamis(&["card", "--out", "published"]).expect(3);
+    assert!(changed.stderr.starts_with("error: support/test.jsonl is not what was audited"), "{}", changed.stderr);
+    assert!(!work.path("published/README.md").exists());
+    work.write("croissant.json", "[]");
+    work.tamis(&["card", "--in-place", "croissant.json"]).expect(2);
+}
+
+#[test]
+fn folders_of_pictures_are_sets_of_files() {
+    let work = Workspace::new();
+    for (name, seed) in [("cat/a", 1), ("cat/b", 2), ("dog/c", 3)] {
+        work.write(&format!("pictures/{name}.png"), png(seed));
+    }
+    work.tamis(&["audit", "pictures", "--only", "exact-duplicate", "--exit-zero"]).expect(0);
+    // The pictures are not read again.
+    fs::remove_dir_all(work.path("tamis-out/store")).unwrap();
+    work.tamis(&["card", "--out", "pictures"]).expect(0);
+    let described = croissant(&work, "pictures");
+    let set = &described["distribution"][0];
+    assert_eq!((&set["@type"], &set["includes"]), (&json!("cr:FileSet"), &json!(["cat/*.png", "dog/*.png"])));
+    assert_eq!(described["recordSet"][0]["field"][1]["dataType"], "sc:ImageObject");
+    assert_eq!(
+        described["recordSet"][2]["data"],
+        json!([
+            { "labels/name": "cat", "labels/samples": 2 },
+            { "labels/name": "dog", "labels/samples": 1 },
+        ])
+    );
 }

@@ -11,9 +11,9 @@ pub use measures::{Measure, Measured, measures};
 use measures::{WrongLabels, ran};
 
 use crate::markdown::escaped;
-use crate::prose::{count, counted, number, percent};
+use crate::prose::{capitalized, count, counted, number, percent};
 use crate::snippet::visible;
-use crate::wire::v1::{Audit, CheckOutcome, CheckRecord};
+use crate::wire::v1::{Audit, CheckOutcome};
 
 /// The line before the part that is ours.
 pub const BEGIN: &str = "<!-- tamis:begin -->";
@@ -197,23 +197,17 @@ fn found(out: &mut String, audit: &Audit) {
 
 fn labels_and_size(out: &mut String, audit: &Audit, n_independent: u64) {
     out.push_str("\n### Wrong labels\n\n");
-    let estimate = ran(audit, "label-error").map(|check: &CheckRecord| (check, WrongLabels::of(check)));
-    match estimate {
-        Ok((check, Some(it))) => {
-            let _ = writeln!(
-                out,
-                "About {} of {} labels of distinct samples are wrong (90 % interval {}), estimated from the samples \
-                 themselves; {} by name in `findings.jsonl`. No person has confirmed them here.",
-                percent(it.rate),
-                count(whole(it.n)),
-                interval([it.low, it.high]),
-                counted(whole(check.findings.unwrap_or(0)), "label"),
-            );
+    match (label_estimate(audit), ran(audit, "label-error")) {
+        (Some(estimate), Ok(check)) => {
+            let named = counted(whole(check.findings.unwrap_or(0)), "label");
+            let estimate = capitalized(&estimate);
+            let _ =
+                writeln!(out, "{estimate}; {named} by name in `findings.jsonl`. No person has confirmed them here.");
         }
-        Ok((_, None)) => out.push_str("Not measured: the check label-error left no estimate.\n"),
-        Err(none) => {
-            let _ = writeln!(out, "{}", reason(&none));
+        (_, Err(none)) => {
+            let _ = writeln!(out, "{}", capitalized(&reason(&none)));
         }
+        (None, Ok(_)) => out.push_str("Not measured: the check label-error left no estimate.\n"),
     }
     let ok = audit.dataset.states.ok;
     let copies = ["near-duplicate", "split-leak"].iter().any(|id| ran(audit, id).is_ok());
@@ -274,6 +268,17 @@ fn mapping(out: &mut String, audit: &Audit, n_independent: u64) {
     }
 }
 
+/// The estimate of wrong labels as a sentence; `None` where there is none.
+pub(crate) fn label_estimate(audit: &Audit) -> Option<String> {
+    let it = WrongLabels::of(ran(audit, "label-error").ok()?)?;
+    Some(format!(
+        "about {} of {} labels of distinct samples are wrong (90 % interval {}), estimated from the samples themselves",
+        percent(it.rate),
+        count(whole(it.n)),
+        interval([it.low, it.high])
+    ))
+}
+
 /// Why there is no number.
 fn reason(none: &Measured) -> String {
     match none {
@@ -312,7 +317,7 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_marks_is_replaced() {
-        let card = format!("---\nlicense: mit\n---\n# Mine\r\n\n {BEGIN} \nold\n{END}\ttail \n\n the end");
+        let card = format!("---\nlicense: mit\n---\n# Mine\r\n\n {BEGIN}\nold\n{END}\ttail \n\n the end");
         let alone = merged(&card, "x").unwrap_err();
         assert!(matches!(alone, BadMarks::Alone { line: 6, .. }), "{alone}");
         let card = card.replace("\ttail ", "  ").replace('\r', "");

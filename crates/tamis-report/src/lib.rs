@@ -9,7 +9,7 @@
 //!   and what is said next to each), `prose` (numbers and suggestions in words), `snippet` (cutting and escaping of texts)
 //!   and `terminal` (columns, wrapping, color).
 //! - [`comparison`] shows how two versions differ.
-//! - [`card`] says what an audit measured as people publish it next to their data.
+//! - [`card`] says what an audit measured as people publish it next to their data, and [`croissant`] the same for programs.
 //!
 //! Two rules hold in every file. Whatever comes from the user's data is untrusted: on a terminal control characters are
 //! escaped, in HTML everything is. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
@@ -21,6 +21,8 @@ pub mod renderers;
 pub mod comparison;
 
 pub mod card;
+
+pub mod croissant;
 
 mod markdown;
 

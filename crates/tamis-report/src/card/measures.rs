@@ -46,91 +46,68 @@ const COUNTED: &str = "none: all were counted";
 /// All rows, in a fixed order. `n_independent` is the number of families among the samples that can be read.
 #[must_use]
 pub fn measures(audit: &Audit, n_independent: u64) -> Vec<Measure> {
-    let row = |name, value, iso, nist| Measure { name, value, iso, nist };
+    let row = |(name, iso, nist): &(&'static str, &'static str, &'static str)| Measure {
+        name,
+        value: value(audit, name, n_independent),
+        iso,
+        nist,
+    };
+    ROWS.iter().map(row).collect()
+}
+
+/// What is measured, its code and name in ISO/IEC 5259-2, and the subcategory of the NIST AI RMF.
+const ROWS: [(&str, &str, &str); 21] = [
+    ("labels that are right, estimated", "Acc-ML-7 data label accuracy", "MAP 2.3"),
+    ("samples that can be read", "Acc-ML-1 syntactic data accuracy", "MAP 2.3"),
+    ("samples far from all others", "Acc-ML-4 risk of dataset inaccuracy", "MEASURE 3.1"),
+    ("records with something in them", "Com-ML-4 data record completeness", "MAP 2.3"),
+    ("samples with a label", "Com-ML-5 data label completeness", "MAP 2.3"),
+    ("samples that stand there more than once", "Con-ML-1 data record consistency", "MAP 2.3"),
+    ("samples with a near copy in their split", "Con-ML-1 data record consistency", "MAP 2.3"),
+    ("samples without an identical one of another label", "Con-ML-2 data label consistency", "MAP 2.3"),
+    ("families of identical samples and copies", "Sim-ML-1 sample similarity", "MAP 2.3"),
+    ("distance of the labels from equal shares", "Bal-ML-8 label distribution balance", "MEASURE 2.11"),
+    ("labels", "Div-ML-1 label richness", "MEASURE 2.11"),
+    ("evaluated samples that stand in the training data", "", "MEASURE 2.1"),
+    ("benchmark samples that stand in the training data", "", "MEASURE 2.1"),
+    ("brightness by label", "Bal-ML-1 brightness balance", "MEASURE 2.11"),
+    ("resolution by label", "Bal-ML-2 resolution balance", "MEASURE 2.11"),
+    ("labels with enough samples", "Eft-ML-2 category size effectiveness", "MAP 2.3"),
+    ("share of the target population", "Rep-ML-1 representativeness", "MEASURE 2.11"),
+    ("age of the data", "Cur-ML-1 currentness", "MAP 2.3"),
+    ("samples with personal data", "Idn-ML-1 identifiability", "MEASURE 2.10"),
+    ("samples that a person reviewed", "Aud-ML-1 audited records", "MEASURE 1.1"),
+    ("origin, trust, rights, cost of the data", "Tra-ML, Cre-ML, Rel-ML", "MAP 4.1"),
+];
+
+/// The number of the row with this name.
+fn value(audit: &Audit, name: &str, n_independent: u64) -> Measured {
     let is_text = audit.dataset.modality == "text";
-    let of_images = |what: &str| match is_text {
-        true => Measured::NotApplicable("the samples are texts".to_owned()),
-        false => Measured::NotMeasured(format!("no check looks at {what} by label")),
-    };
-    let unflagged = |id| rate_of(audit, id, Part::Unflagged);
-    let flagged = |id| rate_of(audit, id, Part::Flagged);
-    let complete = match is_text {
-        true => unflagged("empty-text"),
-        false => Measured::NotApplicable("a picture that can be read is not empty".to_owned()),
-    };
-    vec![
-        row("labels that are right, estimated", label_accuracy(audit), "Acc-ML-7 data label accuracy", "MAP 2.3"),
-        row("samples that can be read", unflagged("unreadable-sample"), "Acc-ML-1 syntactic data accuracy", "MAP 2.3"),
-        row("samples far from all others", flagged("outlier"), "Acc-ML-4 risk of dataset inaccuracy", "MEASURE 3.1"),
-        row("records with something in them", complete, "Com-ML-4 data record completeness", "MAP 2.3"),
-        row("samples with a label", labeled(audit), "Com-ML-5 data label completeness", "MAP 2.3"),
-        row(
-            "samples that stand there more than once",
-            flagged("exact-duplicate"),
-            "Con-ML-1 data record consistency",
-            "MAP 2.3",
-        ),
-        row(
-            "samples with a near copy in their split",
-            flagged("near-duplicate"),
-            "Con-ML-1 data record consistency",
-            "MAP 2.3",
-        ),
-        row(
-            "samples without an identical one of another label",
-            unflagged("conflicting-labels"),
-            "Con-ML-2 data label consistency",
-            "MAP 2.3",
-        ),
-        row(
-            "families of identical samples and copies",
-            families(audit, n_independent),
-            "Sim-ML-1 sample similarity",
-            "MAP 2.3",
-        ),
-        row(
-            "distance of the labels from equal shares",
-            imbalance(audit),
-            "Bal-ML-8 label distribution balance",
-            "MEASURE 2.11",
-        ),
-        row("labels", richness(audit), "Div-ML-1 label richness", "MEASURE 2.11"),
-        row("evaluated samples that stand in the training data", flagged("split-leak"), "", "MEASURE 2.1"),
-        row("benchmark samples that stand in the training data", flagged("benchmark-contamination"), "", "MEASURE 2.1"),
-        row("brightness by label", of_images("brightness"), "Bal-ML-1 brightness balance", "MEASURE 2.11"),
-        row("resolution by label", of_images("resolution"), "Bal-ML-2 resolution balance", "MEASURE 2.11"),
-        row(
-            "labels with enough samples",
-            not_applicable("nobody said how many are enough"),
-            "Eft-ML-2 category size effectiveness",
-            "MAP 2.3",
-        ),
-        row(
-            "share of the target population",
-            not_applicable("no target population was named"),
-            "Rep-ML-1 representativeness",
-            "MEASURE 2.11",
-        ),
-        row("age of the data", not_applicable("no range of dates was named"), "Cur-ML-1 currentness", "MAP 2.3"),
-        row(
-            "samples with personal data",
-            not_measured("no check looks for them"),
-            "Idn-ML-1 identifiability",
-            "MEASURE 2.10",
-        ),
-        row(
-            "samples that a person reviewed",
-            not_measured("an audit knows of no reviews"),
-            "Aud-ML-1 audited records",
-            "MEASURE 1.1",
-        ),
-        row(
-            "origin, trust, rights, cost of the data",
-            not_applicable("not computable from data alone"),
-            "Tra-ML, Cre-ML, Rel-ML",
-            "MAP 4.1",
-        ),
-    ]
+    let rate = |id, part| rate_of(audit, id, part);
+    match name {
+        "labels that are right, estimated" => label_accuracy(audit),
+        "samples that can be read" => rate("unreadable-sample", Part::Unflagged),
+        "samples far from all others" => rate("outlier", Part::Flagged),
+        "records with something in them" if is_text => rate("empty-text", Part::Unflagged),
+        "records with something in them" => not_applicable("a picture that can be read is not empty"),
+        "samples with a label" => labeled(audit),
+        "samples that stand there more than once" => rate("exact-duplicate", Part::Flagged),
+        "samples with a near copy in their split" => rate("near-duplicate", Part::Flagged),
+        "samples without an identical one of another label" => rate("conflicting-labels", Part::Unflagged),
+        "families of identical samples and copies" => families(audit, n_independent),
+        "distance of the labels from equal shares" => imbalance(audit),
+        "labels" => richness(audit),
+        "evaluated samples that stand in the training data" => rate("split-leak", Part::Flagged),
+        "benchmark samples that stand in the training data" => rate("benchmark-contamination", Part::Flagged),
+        "brightness by label" | "resolution by label" if is_text => not_applicable("the samples are texts"),
+        "brightness by label" | "resolution by label" => not_measured("no check looks at it"),
+        "labels with enough samples" => not_applicable("nobody said how many are enough"),
+        "share of the target population" => not_applicable("no target population was named"),
+        "age of the data" => not_applicable("no range of dates was named"),
+        "samples with personal data" => not_measured("no check looks for it"),
+        "samples that a person reviewed" => not_measured("an audit knows of no reviews"),
+        _ => not_applicable("not computable from data alone"),
+    }
 }
 
 fn not_applicable(why: &str) -> Measured {
