@@ -8,6 +8,7 @@
 
 mod apply;
 mod audit;
+mod card;
 mod ci;
 mod commands;
 mod common;

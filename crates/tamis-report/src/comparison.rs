@@ -8,6 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use crate::markdown::escaped;
 use crate::prose;
 use crate::snippet::visible;
 use crate::wire::v1::{
@@ -256,39 +257,5 @@ fn verdict(diff: &Diff) -> String {
         (true, 0) => "Both versions hold the same samples with the same labels in the same splits.".to_owned(),
         (_, 0) => "The versions differ; nothing is worse than before.".to_owned(),
         _ => format!("Worth a look: {high} of high, {medium} of medium, {low} of low severity."),
-    }
-}
-
-/// Text between Markdown: nothing in it is markup, a mention or a cell.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            // A zero-width space keeps people and issues from being mentioned.
-            '@' | '#' => {
-                out.push(c);
-                out.push('\u{200b}');
-            }
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '|' | '!' | '~' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '\n' | '\r' => out.push(' '),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn markup_and_mentions_of_the_data_are_text() {
-        assert_eq!(escaped("a|b <img> @user `x`\n"), "a\\|b &lt;img&gt; @\u{200b}user \\`x\\` ");
     }
 }

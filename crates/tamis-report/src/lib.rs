@@ -9,6 +9,7 @@
 //!   and what is said next to each), `prose` (numbers and suggestions in words), `snippet` (cutting and escaping of texts)
 //!   and `terminal` (columns, wrapping, color). Those for other programs share `machine` (order and places).
 //! - [`comparison`] shows how two versions differ.
+//! - [`card`] says what an audit measured as people publish it next to their data, and [`croissant`] the same for programs.
 //!
 //! Two rules hold in every file. Whatever comes from the user's data is untrusted: on a terminal control characters are
 //! escaped, in HTML everything is, and each format for programs escapes what has a meaning in it. And equal reports give equal bytes, but for the seconds in [`wire::v1::Audit::timing`].
@@ -18,6 +19,12 @@ pub mod wire;
 pub mod renderers;
 
 pub mod comparison;
+
+pub mod card;
+
+pub mod croissant;
+
+mod markdown;
 
 mod overview;
 

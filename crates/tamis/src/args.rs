@@ -17,7 +17,7 @@ use tamis_report::RENDERERS;
 mod record;
 
 pub(crate) use apply::{ApplyArgs, LinkChoice};
-pub(crate) use record::{AgainArgs, DiffArgs};
+pub(crate) use record::{AgainArgs, CardArgs, DiffArgs};
 
 /// Audits a dataset before somebody trains or evaluates on it.
 #[derive(Debug, clap::Parser)]
@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Report(AgainArgs),
     /// Compares two versions of a dataset: samples, labels, findings, distributions.
     Diff(DiffArgs),
+    /// Writes what an audit measured into the card of a dataset.
+    Card(CardArgs),
     /// Prints the page of a check: what it does, how, and when it is wrong.
     Explain(ExplainArgs),
     /// Lists the models that have a name, shows, downloads and verifies them.
@@ -165,6 +167,10 @@ pub(crate) struct AuditArgs {
     /// column a label in ascending order; from a model that has not seen the sample.
     #[arg(long, value_name = "FILE")]
     pub(crate) pred_probs: Option<PathBuf>,
+    /// Audits as this audit.json says: its inputs, model, device, checks with their options, and seed, and no configuration
+    /// file; what is named beside it wins.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) like: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     /// Says what an audit would read, do and cost, and writes nothing.

@@ -28,6 +28,9 @@ use crate::models::{self, NoSuchModel};
 use crate::probabilities::{self, BadProbabilities};
 use crate::triage::Triage;
 
+/// What the record says of `keep` where nothing was asked for: in that case alone, of identical samples the first is kept.
+pub const USUAL_KEEP: &str = "split,size,label,key, and of identical ones the first";
+
 /// What to audit and how; the meaning of every flag and key of the configuration, resolved.
 #[derive(Debug)]
 pub struct AuditOptions {
@@ -475,7 +478,7 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("id", or_guessed(&options.read.id))
         .with("model", options.model.as_deref().unwrap_or("the bundled one"))
         .with("pred_probs", options.pred_probs.as_deref().map_or(Value::from("none"), path))
-        .with("keep", options.keep.clone().unwrap_or_default().to_string())
+        .with("keep", options.keep.as_ref().map_or(USUAL_KEEP.to_owned(), KeepOrder::to_string))
         .with("fail_on", options.fail_on.id())
         .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))
         .with("checks", checks.collect::<Vec<_>>())

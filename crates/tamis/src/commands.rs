@@ -15,6 +15,8 @@ pub(crate) mod apply;
 
 pub(crate) mod audit;
 
+pub(crate) mod card;
+
 pub(crate) mod completions;
 
 pub(crate) mod diff;
@@ -39,6 +41,11 @@ mod trial;
 
 /// More threads than any machine that this runs on has; far more end in a system that has no memory for their stacks.
 const MAX_THREADS: usize = 1024;
+
+/// Whether no input is named.
+fn names_nothing(args: &ReadArgs) -> bool {
+    args.paths.is_empty() && args.train.is_empty() && args.validation.is_empty() && args.test.is_empty()
+}
 
 /// The inputs in the order they stand in: paths first, then `--train`, `--validation`, `--test`.
 fn inputs(args: &ReadArgs) -> anyhow::Result<Vec<Input>> {

@@ -41,6 +41,9 @@ pub struct FileConfig {
     pub only: Vec<String>,
     /// As `--skip`.
     pub skip: Vec<String>,
+    /// As `--pred-probs`. Not a key of the file: it is of one dataset, and comes from the record of an audit of it.
+    #[serde(skip)]
+    pub pred_probs: Option<PathBuf>,
     /// As `--keep`.
     pub keep: Vec<String>,
     /// As `--format`.

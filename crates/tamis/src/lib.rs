@@ -16,6 +16,8 @@ pub mod apply;
 
 pub mod audit;
 
+pub mod card;
+
 pub mod config;
 
 pub mod copies;
@@ -35,6 +37,8 @@ pub mod keep_order;
 mod joins;
 
 mod kept;
+
+pub mod like;
 
 pub mod model;
 

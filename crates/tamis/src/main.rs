@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
         Command::Leaks(args) => commands::leaks::run(args),
         Command::Labels(args) => commands::labels::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Card(args) => commands::card::run(&args),
         Command::Diff(args) => commands::diff::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Models(args) => commands::models::run(&args),

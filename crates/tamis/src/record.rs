@@ -149,7 +149,7 @@ impl Record {
                 return Err(RecordError::Missing { path: dir.to_owned(), file, is_last });
             }
         }
-        let audit = audit(&dir.join("audit.json"))?;
+        let audit = read_audit(&dir.join("audit.json"))?;
         let findings = findings(&dir.join("findings.jsonl"))?;
         let path = dir.join("samples.parquet");
         let at = |source| RecordError::Artifact { path: path.clone(), source };
@@ -237,7 +237,11 @@ impl Record {
     }
 }
 
-fn audit(path: &Path) -> Result<v1::Audit, RecordError> {
+/// Reads `audit.json` at `path` alone.
+///
+/// # Errors
+/// When it is not there, damaged, or of another version.
+pub fn read_audit(path: &Path) -> Result<v1::Audit, RecordError> {
     let read = |source| RecordError::Read { path: path.to_owned(), source };
     let text = std::fs::read_to_string(path).map_err(read)?;
     let parse = |source| RecordError::Parse { path: path.to_owned(), line: None, source };

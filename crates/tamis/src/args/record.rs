@@ -57,3 +57,18 @@ pub(crate) struct DiffArgs {
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
+
+/// Arguments of `tamis card`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CardArgs {
+    /// Folder that an audit has written.
+    #[arg(value_name = "DIR", default_value = "tamis-out")]
+    pub(crate) dir: PathBuf,
+    /// Writes README.md and croissant.json into this folder; of what is there already, our part.
+    #[arg(long, value_name = "DIR", required_unless_present = "in_place")]
+    pub(crate) out: Option<PathBuf>,
+    /// Writes our part of this card, between the lines `<!-- tamis:begin -->` and `<!-- tamis:end -->` or at its end, or of
+    /// this description in Croissant (.json); all else in it stays as it is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) in_place: Vec<PathBuf>,
+}

@@ -10,6 +10,7 @@ use tamis::config::{self, ConfigError, FileConfig};
 use tamis::date::Date;
 use tamis::dry_run::{self, DryRun};
 use tamis::ingest::WindowSize;
+use tamis::like::Like;
 use tamis::output;
 use tamis::triage::{Baseline, Triage};
 use tamis_core::{InputFile, Outcome, Report, Severity};
@@ -18,7 +19,7 @@ use tamis_data::atomic::Commits;
 use tamis_data::store::Store;
 use tamis_report::{DEFAULT_BUDGET, RENDERERS, RenderError, RenderOptions, Renderer};
 
-use super::{device, inputs, keep_order, model_name, read_options, set_threads};
+use super::{device, inputs, keep_order, model_name, names_nothing, read_options, set_threads};
 use crate::args::AuditArgs;
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 use crate::interrupt;
@@ -26,8 +27,26 @@ use crate::progress::Bars;
 
 /// Audits, prints and writes.
 pub(crate) fn run(args: AuditArgs) -> anyhow::Result<ExitStatus> {
-    let inputs = inputs(&args.read)?;
-    run_on(&args, inputs, |_, _| Ok(Vec::new()))
+    let Some(path) = &args.like else {
+        let inputs = inputs(&args.read)?;
+        return run_on(&args, inputs, |_, _| Ok(Vec::new()));
+    };
+    let like = Like::open(path)?;
+    let inputs = if names_nothing(&args.read) { like.inputs()? } else { inputs(&args.read)? };
+    run_on(&args, inputs, |report, _| {
+        for difference in like.differences(report)? {
+            tracing::warn!("{difference}");
+        }
+        Ok(Vec::new())
+    })
+}
+
+/// What is configured: as in the record that the audit is to be like, else by the configuration file.
+fn base(args: &AuditArgs) -> anyhow::Result<(FileConfig, Option<PathBuf>)> {
+    Ok(match &args.like {
+        Some(path) => Like::open(path)?.config()?,
+        None => config::load(args.read.config.as_deref())?,
+    })
 }
 
 /// The same for inputs whose splits are known; `further` writes further files of the record and says which.
@@ -36,7 +55,7 @@ pub(crate) fn run_on(
     inputs: Vec<Input>,
     further: impl FnOnce(&Report<'_>, &Commits) -> anyhow::Result<Vec<InputFile>>,
 ) -> anyhow::Result<ExitStatus> {
-    let (file, config_file) = config::load(args.read.config.as_deref())?;
+    let (file, config_file) = base(args)?;
     set_threads(&args.read, &file)?;
     let fail_on = fail_on(args, &file)?;
     let format =
@@ -68,7 +87,7 @@ pub(crate) fn run_on(
 
 /// Audits data as `tamis audit PATH --out DIR` does, but prints no report.
 pub(super) fn record(args: &AuditArgs) -> anyhow::Result<()> {
-    let (file, config_file) = config::load(args.read.config.as_deref())?;
+    let (file, config_file) = base(args)?;
     let bars = Bars::new(args.read.quiet);
     let triage = triage(args, &file)?;
     let options = options(args, inputs(&args.read)?, &file, fail_on(args, &file)?, config_file)?;
@@ -147,7 +166,7 @@ fn options(
         device: device(&args.read, file)?,
         checks,
         keep: keep_order(&args.keep, &file.keep)?,
-        pred_probs: args.pred_probs.clone(),
+        pred_probs: args.pred_probs.clone().or_else(|| file.pred_probs.clone()),
         seed: args.report.seed.or(file.seed).unwrap_or(0),
         fail_on,
         config_file,

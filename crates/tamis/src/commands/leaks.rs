@@ -44,6 +44,7 @@ pub(crate) fn run(mut args: LeaksArgs) -> anyhow::Result<ExitStatus> {
         set,
         keep: Vec::new(),
         pred_probs: None,
+        like: None,
         report: args.report,
         dry_run: false,
         failpoint: None,
