@@ -57,7 +57,21 @@ impl Workspace {
 
     /// The command, not started.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
+        self.prepared(Command::new(env!("CARGO_BIN_EXE_tamis")), args)
+    }
+
+    /// The command, not started, with the signals that end a process as they are in a shell: what runs in the background
+    /// of a script ignores some, and tamis keeps to that.
+    pub(crate) fn interruptible(&self, args: &[&str]) -> Command {
+        if !cfg!(target_os = "linux") {
+            return self.command(args);
+        }
+        let mut env = Command::new("/usr/bin/env");
+        env.args(["--default-signal=INT,HUP,TERM", env!("CARGO_BIN_EXE_tamis")]);
+        self.prepared(env, args)
+    }
+
+    fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).current_dir(self.dir.path()).env_clear().env("TMPDIR", self.dir.path());
         command.stdin(Stdio::null());
         command

@@ -39,7 +39,7 @@ fn stage(run: &Run, name: &str) -> (u64, u64) {
 /// Starts a run that stops for good at a commit point; `None` where it ends before it gets there.
 fn stopped_at(work: &Workspace, args: &[&str], point: u64) -> Option<Child> {
     let point = point.to_string();
-    let mut command = work.command(&[args, &["-q", "--failpoint", &point]].concat());
+    let mut command = work.interruptible(&[args, &["-q", "--failpoint", &point]].concat());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
