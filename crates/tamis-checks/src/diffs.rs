@@ -1,6 +1,6 @@
 //! The table of the checks of two versions: one file each, with its page.
 
-use tamis_core::{DiffCheck, Digest, Severity, Version};
+use tamis_core::{DiffCheck, Severity, Version};
 
 mod changed_label;
 mod drifted_measure;
@@ -18,13 +18,6 @@ pub static DIFF_CHECKS: &[&dyn DiffCheck] = &[
 /// A sample as a message names it.
 fn named(version: &Version<'_>, id: tamis_core::SampleId) -> String {
     format!("{} ({})", version.dataset.key(id), version.dataset.split_name(id))
-}
-
-/// The contents that a finding is about, ascending: what tells findings of two versions apart.
-fn contents(version: &Version<'_>, samples: &[tamis_core::SampleId]) -> Vec<Option<Digest>> {
-    let mut contents: Vec<Option<Digest>> = samples.iter().map(|id| version.content(*id)).collect();
-    contents.sort_unstable();
-    contents
 }
 
 /// How bad it is that a sample stands in another split, or under another label, than before.

@@ -14,7 +14,8 @@ use crate::stats::{SplitMix, benjamini_hochberg};
 /// Draws of each test: the smallest p-value is .001.
 const N_DRAWS: usize = 999;
 
-/// Units that are permuted: beyond, a seeded choice of them is. Chosen: a difference of 2 % of such many is seen.
+/// Units that are permuted: beyond, a seeded choice of them is. Of 10,000 against 10,000 the test of Kolmogorov and Smirnov
+/// sees a difference of 1.36 sqrt(2 / 10,000), that is .02, at 5 %.
 const MAX_UNITS: usize = 20_000;
 
 /// Vectors that are, which cost more.

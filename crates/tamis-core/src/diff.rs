@@ -22,6 +22,14 @@ impl Version<'_> {
     pub fn content(&self, id: SampleId) -> Option<Digest> {
         self.fingerprints.digest(id, IdentityLevel::Bytes)
     }
+
+    /// The contents of some samples, ascending: what tells findings of two versions apart.
+    #[must_use]
+    pub fn contents(&self, samples: &[SampleId]) -> Vec<Option<Digest>> {
+        let mut contents: Vec<Option<Digest>> = samples.iter().map(|id| self.content(*id)).collect();
+        contents.sort_unstable();
+        contents
+    }
 }
 
 /// Which sample of one version is which of the other.

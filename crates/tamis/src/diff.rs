@@ -112,23 +112,25 @@ impl Diff<'_> {
 
     /// Every check of either version, those of the later one first.
     fn checks(&self) -> Vec<CheckDiff> {
+        fn find<'a>(version: &Version<'a>, id: &str) -> Option<&'a CheckReport> {
+            version.checks.iter().find(|it| it.info.id == id)
+        }
         let [before, after] = [version(self.before), version(self.after)];
-        let find = |checks: &'_ [CheckReport], id: &str| checks.iter().find(|it| it.info.id == id).cloned();
-        let only_before = before.checks.iter().filter(|it| find(after.checks, it.info.id).is_none());
+        let only_before = before.checks.iter().filter(|it| find(&after, it.info.id).is_none());
         let all = after.checks.iter().chain(only_before);
         all.map(|check| {
             let id = check.info.id;
-            let (old, new) = (find(before.checks, id), find(after.checks, id));
-            let keys = |version: &Version<'_>, check: &Option<CheckReport>| match check.as_ref().map(|it| &it.outcome) {
+            let (old, new) = (find(&before, id), find(&after, id));
+            let keys = |version: &Version<'_>, check: Option<&CheckReport>| match check.map(|it| &it.outcome) {
                 Some(Outcome::Ran(result)) => Some(identities(version, &result.findings)),
                 _ => None,
             };
-            let (old_keys, new_keys) = (keys(&before, &old), keys(&after, &new));
+            let (old_keys, new_keys) = (keys(&before, old), keys(&after, new));
             let both = old_keys.as_ref().zip(new_keys.as_ref());
             CheckDiff {
                 id: id.to_owned(),
-                before: old.as_ref().map(outcome),
-                after: new.as_ref().map(outcome),
+                before: old.map(outcome),
+                after: new.map(outcome),
                 new: both.map(|(old, new)| new.difference(old).count() as u64),
                 gone: both.map(|(old, new)| old.difference(new).count() as u64),
             }
@@ -139,12 +141,7 @@ impl Diff<'_> {
 
 /// The contents that each finding is about.
 fn identities(version: &Version<'_>, findings: &[Finding]) -> BTreeSet<Vec<Option<Digest>>> {
-    let of = |finding: &Finding| {
-        let mut contents: Vec<Option<Digest>> = finding.samples.iter().map(|id| version.content(*id)).collect();
-        contents.sort_unstable();
-        contents
-    };
-    findings.iter().map(of).collect()
+    findings.iter().map(|finding| version.contents(&finding.samples)).collect()
 }
 
 fn outcome(check: &CheckReport) -> VersionOutcome {

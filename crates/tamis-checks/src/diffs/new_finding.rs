@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use tamis_core::{Change, CheckInfo, DiffCheck, DiffContext, Digest, Finding, Severity};
 
-use super::{contents, named};
+use super::named;
 
 /// Findings about contents that the same check did not find before.
 #[derive(Debug)]
@@ -24,13 +24,13 @@ impl DiffCheck for NewFinding {
         for check in cx.after.checks {
             let before = cx.before.checks.iter().filter(|it| it.info.id == check.info.id);
             let before: Vec<&Finding> = before.flat_map(|it| it.outcome.findings()).collect();
-            let known: Vec<Contents> = before.iter().map(|finding| contents(&cx.before, &finding.samples)).collect();
+            let known: Vec<Contents> = before.iter().map(|finding| cx.before.contents(&finding.samples)).collect();
             let mut by_content: BTreeMap<Digest, Vec<&Contents>> = BTreeMap::new();
             for contents in &known {
                 contents.iter().flatten().for_each(|it| by_content.entry(*it).or_default().push(contents));
             }
             for finding in check.outcome.findings() {
-                let own = contents(&cx.after, &finding.samples);
+                let own = cx.after.contents(&finding.samples);
                 let touched: Vec<&Contents> =
                     own.iter().flatten().filter_map(|it| by_content.get(it)).flatten().copied().collect();
                 // What is left of an earlier finding is no worse than that was.
