@@ -18,7 +18,7 @@ if [ ! -d "$work/node_modules/playwright-core" ]; then
     npm install --silent --no-audit --no-fund --prefix "$work" playwright-core@1.65.1 > /dev/null
 fi
 
-cargo build --release -q -p tamis
+cargo build --release -q --workspace
 tamis="$PWD/target/release/tamis"
 python3 scripts/report-check/make_data.py "$work/data"
 

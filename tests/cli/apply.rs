@@ -200,6 +200,20 @@ fn a_persons_decisions_override_the_suggested_ones() {
 }
 
 #[test]
+fn what_may_be_the_rest_of_a_file_is_not_suggested_to_go() {
+    let work = Workspace::new();
+    work.write("data.csv", "text,label\nfirst,a\nonly one field\n\"never closed,a\nand,more\n");
+    work.tamis(&["audit", "data.csv", "--only", FACTS, "--exit-zero"]).expect(0);
+    let suggested = work.tamis(&["apply", "--suggest", "d.jsonl"]).expect(0);
+    insta::assert_snapshot!(suggested.stdout, @r"
+    1 decision in d.jsonl
+      unreadable-sample               1
+    note: 1 unreadable row left to a person: the last row of a file holds the rest of it where a quote is never closed
+    ");
+    assert_eq!(decisions(&work, "d.jsonl").iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["data.csv:2"]);
+}
+
+#[test]
 fn images_are_applied_from_the_record_to_the_links() {
     let work = Workspace::new();
     for (name, seed) in [("train/cat/a.png", 3), ("train/cat/b.png", 3), ("train/dog/c.png", 4), ("test/dog/d.png", 4)]

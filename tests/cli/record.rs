@@ -44,6 +44,7 @@ fn without_the_store_texts_are_gone_and_the_rest_is_shown() {
     let lines =
         |text: &str| text.lines().filter(|line| line.starts_with("  high ")).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(lines(&shown), lines(&run.stdout));
+    assert!(!work.path("tamis-out/store").exists(), "reading made a folder");
 }
 
 #[test]

@@ -56,11 +56,6 @@ fn options<T: DeserializeOwned>(check: &'static str, table: toml::Table) -> Resu
     T::deserialize(table).map_err(|error| BadOption { check, reason: reason(error) })
 }
 
-/// A number of things in words: `1 sample`, `2 samples`.
-pub(crate) fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
-}
-
 /// Refuses a cosine outside of `(0, 1]`.
 pub(crate) fn check_cosine(check: &'static str, value: Option<f32>) -> Result<(), BadOption> {
     match value {

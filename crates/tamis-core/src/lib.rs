@@ -38,6 +38,8 @@ pub mod diff;
 
 pub mod progress;
 
+pub mod words;
+
 mod products;
 
 pub use check::{

@@ -62,6 +62,7 @@ struct Root {
     dir: PathBuf,
     commits: Arc<Commits>,
     lock: Option<fs::File>,
+    is_read_only: bool,
     _temporary: Option<TempDir>,
 }
 
@@ -122,7 +123,23 @@ impl Store {
         if lock.is_some() {
             remove_all_leftovers(dir)?;
         }
-        Ok(Self { root: Arc::new(Root { dir: dir.to_owned(), commits, lock, _temporary: None }) })
+        Ok(Self { root: Arc::new(Root { dir: dir.to_owned(), commits, lock, is_read_only: false, _temporary: None }) })
+    }
+
+    /// Opens the store in the folder `dir` to read from it: others may do so too, and nobody writes to it until the store and
+    /// its tables are dropped. Nothing is made or removed; where there is no folder, the store is empty.
+    ///
+    /// # Errors
+    /// When another process writes to it.
+    pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("lock");
+        let lock = match lock::share(&path).map_err(StoreError::reading(&path))? {
+            Locking::Locked(file) => Some(file),
+            Locking::Unsupported => None,
+            Locking::Held(pid) => return Err(StoreError::Locked { path: dir.to_owned(), pid }),
+        };
+        let commits = Arc::new(Commits::new());
+        Ok(Self { root: Arc::new(Root { dir: dir.to_owned(), commits, lock, is_read_only: true, _temporary: None }) })
     }
 
     /// The folder of the store.
@@ -141,7 +158,8 @@ impl Store {
         let made = tempfile::Builder::new().prefix("tamis-store-").tempdir_in(parent);
         let temporary = made.map_err(StoreError::writing(parent))?;
         let dir = temporary.path().to_owned();
-        let root = Root { dir, commits: Arc::new(Commits::temporary()), lock: None, _temporary: Some(temporary) };
+        let commits = Arc::new(Commits::temporary());
+        let root = Root { dir, commits, lock: None, is_read_only: false, _temporary: Some(temporary) };
         Ok(Self { root: Arc::new(root) })
     }
 
@@ -413,6 +431,28 @@ mod tests {
         assert_eq!(files(dir.path()).len(), before.len() + 4);
         open(dir.path()).unwrap();
         assert_eq!(files(dir.path()), before);
+    }
+
+    #[test]
+    fn readers_share_a_store_and_touch_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("store");
+        let producer = Producer::new("text", &[]);
+        let read = || Store::open_read_only(&at);
+        assert!(read().unwrap().table(&producer).unwrap().is_empty() && !at.exists());
+        open(dir.path()).unwrap().table(&producer).unwrap().add(&[(digest(1), b"one")]).unwrap();
+        let damaged = files(&at).into_keys().find(|it| it.extension().is_some_and(|it| it == "seg")).unwrap();
+        fs::write(at.join(damaged), b"half").unwrap();
+        let before = files(dir.path());
+        let readers = [read().unwrap(), read().unwrap()];
+        assert!(readers.iter().all(|it| it.is_locked() && it.table(&producer).unwrap().damaged() == 1));
+        assert_eq!(files(dir.path()), before);
+        assert!(matches!(Store::open(&at, Arc::new(Commits::new())), Err(StoreError::Locked { .. })));
+        drop(readers);
+        let writer = open(dir.path()).unwrap();
+        assert!(matches!(read(), Err(StoreError::Locked { .. })));
+        drop(writer);
+        read().unwrap();
     }
 
     #[test]

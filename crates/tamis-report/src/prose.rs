@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tamis_core::report::wilson_interval;
+pub(crate) use tamis_core::words::{count, counted};
 use tamis_core::{
     CheckResult, Dataset, Finding, ImageFacts, Report, SampleId, Severity, SplitId, Standing, Suggestion, Value,
 };
@@ -14,24 +15,6 @@ use crate::snippet::visible;
 
 /// Names listed before "and 3 more".
 const MAX_NAMES: usize = 4;
-
-/// A count with commas: `12,345`.
-pub(crate) fn count(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if 0 < idx && (digits.len() - idx).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A count of things: `1 sample`, `12,345 samples`.
-pub(crate) fn counted(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
-}
 
 /// Bytes for people: `812 bytes`, `9.5 MiB`.
 pub(crate) fn bytes(n: u64) -> String {
@@ -264,7 +247,6 @@ mod tests {
     #[test]
     fn counts_have_commas_and_nouns_agree() {
         assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([counted(1, "sample"), counted(2, "sample")], ["1 sample", "2 samples"]);
         assert_eq!([bytes(812), bytes(10_000_000)], ["812 bytes", "9.5 MiB"]);
     }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tamis_core::check::SampleScores;
 use tamis_core::{
@@ -14,7 +13,6 @@ use tamis_core::{
     Standing, Star, State, Verified,
 };
 use tamis_data::artifacts::{self, ArtifactError, Columns};
-use tamis_data::atomic::Commits;
 use tamis_data::store::{Producer, Store, StoreError, Table};
 use tamis_data::{StoredImages, StoredTexts, image};
 use tamis_report::wire::v1::{self, Names, UnknownName};
@@ -112,7 +110,7 @@ pub struct Record {
     timing: Vec<StageTime>,
     outputs: Vec<InputFile>,
     dir: PathBuf,
-    /// Holds the lock on the folder.
+    /// Keeps audits out of the folder.
     store: Store,
 }
 
@@ -139,7 +137,7 @@ enum Kept {
 }
 
 impl Record {
-    /// Reads the record in the folder `dir` and locks the folder.
+    /// Reads the record in the folder `dir`, which no audit may write to meanwhile.
     ///
     /// # Errors
     /// When it is not there, not whole, damaged, of another version, or in use.
@@ -163,7 +161,7 @@ impl Record {
         let pairs = pairs(&dir.join("pairs.parquet"), &names, &checks, &columns)?;
         let map = map(&columns).map_err(at)?;
         let config = v1::settings(&audit.config);
-        let store = Store::open(&dir.join("store"), Arc::new(Commits::new()))?;
+        let store = Store::open_read_only(&dir.join("store"))?;
         let contents = contents(dir, &store, &dataset, &fingerprints, &columns)?;
         drop(names);
         let timing = audit.timing.iter().map(|it| StageTime {

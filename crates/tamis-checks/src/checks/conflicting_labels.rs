@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use tamis_core::words::counted;
 use tamis_core::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, IdentityGroups,
     IdentityLevel, LabelId, Need, SampleId, Severity, Suggestion,
 };
 
-use super::{CheckDef, counted, options};
+use super::{CheckDef, options};
 
 pub(super) static DEF: CheckDef = CheckDef {
     info: CheckInfo {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use tamis_core::check::SampleScores;
+use tamis_core::words::counted;
 use tamis_core::{
     Check, CheckContext, CheckError, CheckInfo, CheckResult, Confidence, Evidence, Finding, LabelId, Need, SampleId,
     Severity, Suggestion,
 };
 use tamis_labels::{EvidenceOptions, RowEvidence};
 
-use super::{BadOption, CheckDef, counted, options, outlier};
+use super::{BadOption, CheckDef, options, outlier};
 use crate::labels::{self, JudgedLabels, name, rounded};
 
 pub(super) static DEF: CheckDef = CheckDef {

@@ -20,16 +20,35 @@ pub(super) enum Locking {
 /// The file is never removed: whoever waits for its lock must wait for the same file.
 pub(super) fn lock(path: &Path) -> io::Result<Locking> {
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // The number is for people; the lock holds without it.
-            let _ = sign(&mut file);
-            Ok(Locking::Locked(file))
+    let tried = file.try_lock();
+    if tried.is_ok() {
+        // The number is for people; the lock holds without it.
+        let _ = sign(&mut file);
+    }
+    Ok(locking(file, tried))
+}
+
+/// Locks the file at `path` together with everybody else who only reads. Where it cannot be opened, there is nothing to lock.
+pub(super) fn share(path: &Path) -> io::Result<Locking> {
+    match File::open(path) {
+        Ok(file) => {
+            let tried = file.try_lock_shared();
+            Ok(locking(file, tried))
         }
-        Err(TryLockError::WouldBlock) => Ok(Locking::Held(holder(&mut file))),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            Ok(Locking::Unsupported)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn locking(mut file: File, tried: Result<(), TryLockError>) -> Locking {
+    match tried {
+        Ok(()) => Locking::Locked(file),
+        Err(TryLockError::WouldBlock) => Locking::Held(holder(&mut file)),
         // Systems say "no locks here" in several ways (ENOLCK, ENOSYS, EOPNOTSUPP), and no other error can happen to an
         // open file.
-        Err(TryLockError::Error(_)) => Ok(Locking::Unsupported),
+        Err(TryLockError::Error(_)) => Locking::Unsupported,
     }
 }
 

@@ -42,7 +42,7 @@ struct Place {
 }
 
 impl Table {
-    /// Reads all segments of the producer, in the order of their names, and removes those that are damaged.
+    /// Reads all segments of the producer, in the order of their names, and removes those that are damaged where it may.
     pub(super) fn open(root: Arc<Root>, producer: &Producer) -> Result<Self, StoreError> {
         let mut table = Self {
             folder: root.dir.join(producer.folder_name()),
@@ -61,8 +61,10 @@ impl Table {
                 match index {
                     Some(entries) => table.index(path.clone(), &entries),
                     None => {
-                        table.root.commits.remove(path).map_err(StoreError::writing(path))?;
                         table.n_damaged += 1;
+                        if !table.root.is_read_only {
+                            table.root.commits.remove(path).map_err(StoreError::writing(path))?;
+                        }
                     }
                 }
             }
@@ -94,7 +96,8 @@ impl Table {
         self.places.is_empty()
     }
 
-    /// Number of segments that were damaged, or of another version, when the table was opened; they are gone.
+    /// Number of segments that were damaged, or of another version, when the table was opened; they are gone
+    /// unless the store is only read.
     #[must_use]
     pub fn damaged(&self) -> usize {
         self.n_damaged

@@ -221,6 +221,21 @@ mod tests {
     }
 
     #[test]
+    fn findings_that_do_not_count_say_why() {
+        let html = testing::rendered_from(&testing::triaged_fixture(), "html", &RenderOptions::default());
+        let data = data(&html);
+        let findings = data["findings"].as_array().unwrap();
+        let standing = |it: &Json| it["standing"].as_str().map(str::to_owned);
+        let suppressed: Vec<&Json> = findings.iter().filter(|it| it["suppressed"] == true).collect();
+        let said = r"suppressed until 2027-01-31: a <b>test</b> row, ](x) \u{202e}\n::error::no";
+        assert_eq!(suppressed.iter().map(|it| standing(it)).collect::<Vec<_>>(), [Some(said.to_owned())]);
+        let open: Vec<&Json> = findings.iter().filter(|it| standing(it).is_none()).collect();
+        let leak = data["checks"].as_array().unwrap().iter().position(|it| it["id"] == "split-leak").unwrap();
+        assert!(open.len() == 1 && open[0]["check"] == leak, "{open:?}");
+        assert_eq!(findings.iter().filter(|it| standing(it).as_deref() == Some("known from the baseline")).count(), 6);
+    }
+
+    #[test]
     fn a_question_whose_checks_were_skipped_is_not_answered() {
         let mut fixture = testing::fixture();
         for check in &mut fixture.checks {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 use tamis_core::IdentityLevel;
+use tamis_core::words::counted;
 use tamis_data::audited::AuditedSample;
 use tamis_report::wire::v1::{self, Action, Decision, DecisionAction, Decisions, Finding, SplitRole};
 
@@ -150,15 +151,31 @@ impl<'a> Rule<'a> {
 
     /// What cannot be read, and what is empty.
     fn broken(&mut self, findings: &[Finding]) {
+        let mut n_left = 0_usize;
         for check in ["unreadable-sample", "empty-text"] {
             for finding in findings.iter().filter(|it| it.check == check) {
                 for sample in &finding.samples {
-                    if let Some(idx) = self.places.get(sample.key.as_str()).copied() {
+                    let Some(idx) = self.places.get(sample.key.as_str()).copied() else { continue };
+                    if self.samples[idx].identity.is_none() && self.is_last_row(idx) {
+                        n_left += 1;
+                    } else {
                         self.drop(check, idx, finding, format!("{check}: {}", finding.message));
                     }
                 }
             }
         }
+        if n_left != 0 {
+            self.notes.push(format!(
+                "{} left to a person: the last row of a file holds the rest of it where a quote is never closed",
+                counted(n_left, "unreadable row")
+            ));
+        }
+    }
+
+    /// Whether a sample is the last row of its file: where a quote is never closed, that row is the rest of the file.
+    fn is_last_row(&self, idx: usize) -> bool {
+        let sample = &self.samples[idx];
+        sample.row.is_some() && self.samples.get(idx + 1).is_none_or(|it| it.file != sample.file)
     }
 
     /// The train side of leaks.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tamis::apply::suggest::{SuggestOptions, suggest};
 use tamis::apply::{ApplyOptions, Prepared, prepare};
 use tamis::config::{self, FileConfig};
+use tamis_core::words::counted;
 use tamis_data::Input;
 use tamis_data::atomic::{Commits, temporary_folders};
 use tamis_data::rewrite::{Link, MANIFEST};
@@ -48,7 +49,7 @@ fn write_suggestions(args: &ApplyArgs, file: &Path) -> anyhow::Result<ExitStatus
     };
     Commits::new().write(file, fill).with_context(|| format!("cannot write `{}`", file.display()))?;
     let n = suggested.decisions.decisions.len();
-    let mut text = format!("{n} decisions in {}\n", visible(&file.display().to_string()));
+    let mut text = format!("{} in {}\n", counted(n, "decision"), visible(&file.display().to_string()));
     for (check, n) in &suggested.by_check {
         writeln!(text, "  {check:24} {n:>8}")?;
     }

@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use tamis_core::{
-    Contents, Evidence, Finding, IdentityLevel, ImageFacts, Outcome, Report, SampleId, State, Suggestion, Value,
+    Contents, Evidence, Finding, IdentityLevel, ImageFacts, Outcome, Report, SampleId, Standing, State, Suggestion,
+    Value,
 };
 
 use super::map::MapData;
@@ -71,7 +72,7 @@ struct CheckData {
 }
 
 /// A finding.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct FindingData {
     check: usize,
     severity: &'static str,
@@ -90,6 +91,11 @@ struct FindingData {
     remedy: Option<Remedy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,
+    /// Why it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standing: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    suppressed: bool,
 }
 
 /// A sample of a finding.
@@ -171,8 +177,8 @@ pub(super) fn data(report: &Report<'_>, options: &RenderOptions, budget: usize) 
     let mut builder = Builder::new(report, options.redact, budget.saturating_sub(fixed));
     let fingerprints: Vec<String> =
         v1::findings(report).map(|it| it.map(|it| it.fingerprint)).collect::<Result<_, _>>()?;
-    for (rank, check, finding) in worst_first(report) {
-        match builder.add(check, finding, &fingerprints[rank]) {
+    for (place, check, finding) in worst_first(report) {
+        match builder.add(check, finding, &fingerprints[place], report.standing(place)) {
             Added::Whole => {}
             Added::Bare => checks[check].n_bare += 1,
             Added::Not => checks[check].n_more += 1,
@@ -285,13 +291,18 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a finding where it fits. What does not fit after all is forgotten.
-    fn add(&mut self, check: usize, finding: &Finding, fingerprint: &str) -> Added {
+    fn add(&mut self, check: usize, finding: &Finding, fingerprint: &str, standing: &Standing) -> Added {
         let at = (self.samples.len(), self.texts.len(), self.pictures.len());
         for bare in [false, true] {
             if self.left == 0 || (!bare && self.left_for_contents == 0) {
                 continue;
             }
-            let data = self.finding(check, finding, fingerprint, bare);
+            let data = FindingData {
+                fingerprint: fingerprint.to_owned(),
+                standing: prose::standing(standing),
+                suppressed: standing.suppressed.is_some(),
+                ..self.finding(check, finding, bare)
+            };
             let contents = cost_of(&self.texts[at.1..]) + cost_of(&self.pictures[at.2..]);
             let all = cost(&data) + SEPARATORS + cost_of(&self.samples[at.0..]) + contents;
             if all <= self.left && (bare || contents <= self.left_for_contents) {
@@ -324,7 +335,7 @@ impl<'a> Builder<'a> {
         self.text_of.retain(|_, place| *place < texts);
     }
 
-    fn finding(&mut self, check: usize, finding: &Finding, fingerprint: &str, bare: bool) -> FindingData {
+    fn finding(&mut self, check: usize, finding: &Finding, bare: bool) -> FindingData {
         let report = self.report;
         // What the reader of a file says of it may quote it.
         let is_from_reader = self.redact && finding.evidence.get("reason").is_some();
@@ -363,13 +374,13 @@ impl<'a> Builder<'a> {
             confidence: finding.confidence.id(),
             score: finding.score,
             message,
-            fingerprint: fingerprint.to_owned(),
             shown,
             hidden: exhibit.n_hidden,
             evidence: evidence.filter(|(_, value)| value != NO_WORDS).collect(),
             change,
             remedy: finding.suggestion.as_ref().and_then(|it| self.remedy(it)),
             said: prose::remedy(report.dataset, finding),
+            ..FindingData::default()
         }
     }
 

@@ -34,6 +34,9 @@ function proposed(finding) {
   return finding.shown.slice(0, 1).map((it) => it.sample);
 }
 
+/** Whether something is proposed that nobody has decided to live with. */
+const isProposal = (finding) => finding.remedy !== undefined && !finding.suppressed;
+
 const isDecided = (finding) => proposed(finding).every((place) => decisions.has(data.samples[place].key));
 
 // Filters
@@ -66,7 +69,9 @@ function passes(finding) {
   if (severity !== '' && finding.severity !== severity) return false;
   if (split !== '' && !samples.some((it) => it.split === Number(split))) return false;
   if (label !== '' && !samples.some((it) => it.label === Number(label))) return false;
-  if (which !== '' && isDecided(finding) !== (which === 'decided')) return false;
+  if (which === 'settled' && !finding.standing) return false;
+  if (which === 'decided' && !isDecided(finding)) return false;
+  if (which === 'open' && (isDecided(finding) || finding.standing)) return false;
   if (state.selected !== null && !samples.some((it) => state.selected.has(it.id))) return false;
   if (wanted === '') return true;
   const texts = finding.shown.flatMap((it) => (it.text === undefined ? [] : [data.texts[it.text]]));
@@ -172,7 +177,7 @@ function showFindings() {
     : `${(first + 1).toLocaleString('en-US')}–${last.toLocaleString('en-US')} of ${counted(listed.length, 'finding')}`;
   byId('previous').disabled = first === 0;
   byId('next').disabled = last >= listed.length;
-  const n = listed.filter((place) => data.findings[place].remedy).length;
+  const n = listed.filter((place) => isProposal(data.findings[place])).length;
   byId('accept-all').hidden = n === 0;
   byId('accept-all').textContent = `Accept the ${counted(n, 'proposal')} listed`;
   showFinding();
@@ -190,7 +195,7 @@ function row(finding, place) {
   return element('li', {}, [
     element('button', {
       type: 'button',
-      class: `row${place === state.cursor ? ' current' : ''}${isDecided(finding) ? ' decided' : ''}`,
+      class: `row${place === state.cursor ? ' current' : ''}${isDecided(finding) ? ' decided' : ''}${finding.standing ? ' settled' : ''}`,
       'aria-current': place === state.cursor ? 'true' : null,
       'data-place': place,
       on: { click: () => moveTo(place) },
@@ -240,6 +245,7 @@ function showFinding() {
     element('span', { class: `severity ${finding.severity}`, text: finding.severity }),
     element('span', { class: 'tag', text: `score ${short(finding.score)}` }),
     element('span', { class: 'tag', text: `confidence ${finding.confidence}` }),
+    finding.standing ? element('span', { class: 'tag role' }, [bdi(finding.standing)]) : '',
   ];
   const evidence = (finding.evidence ?? []).flatMap(([name, value]) => [element('dt', { text: name }), element('dd', {}, [bdi(value)])]);
   const cards = element('div', { class: `samples${data.modality === 'image' ? ' pictures' : ''}` },
@@ -413,7 +419,7 @@ function undo() {
 
 function acceptAll() {
   const open = (finding) => finding.remedy.samples.filter((it) => !decisions.has(data.samples[it].key));
-  const findings = state.listed.map((place) => data.findings[place]).filter((it) => it.remedy && open(it).length > 0);
+  const findings = state.listed.map((place) => data.findings[place]).filter((it) => isProposal(it) && open(it).length > 0);
   const samples = new Set(findings.flatMap(open));
   if (samples.size === 0) {
     say('Every sample of these proposals is decided.');
