@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use tamis_report::wire::v1::Diff;
 
 use crate::common::{FACTS, Run, SUPPORT, Workspace};
+use crate::images::png;
 
 /// Audits `support/` by facts alone into `out`.
 fn audit(work: &Workspace, out: &str) {
@@ -100,6 +101,22 @@ fn pages_and_comments_hold_no_markup_of_the_data() {
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
     let comment = work.tamis(&["diff", "a.csv", "b.csv", "--format", "markdown", "--quiet"]).expect(0).stdout;
     assert!(!comment.contains("<script") && !comment.contains("@y|z"), "{comment}");
+}
+
+#[test]
+fn a_report_has_a_part_for_what_changed() {
+    let work = Workspace::with_support();
+    audit(&work, "one");
+    audit(&work, "two");
+    let plain = fs::read_to_string(work.path("two/report.html")).unwrap();
+    let page = work.tamis(&["report", "two", "--format", "html", "--against", "one"]).expect(0).stdout;
+    let same = "Both versions hold the same samples with the same labels in the same splits.";
+    assert!(page.contains("id=\"view-changes\"") && page.contains(same), "{page}");
+    assert!(!plain.contains("id=\"view-changes\""));
+    work.write("a/train/cat/a.png", png(1));
+    work.tamis(&["audit", "a", "--only", FACTS, "--out", "pictures", "--exit-zero"]).expect(0);
+    let refused = work.tamis(&["report", "two", "--against", "pictures"]).expect(2);
+    assert!(refused.stderr.contains("one version holds image samples, the other text samples"), "{}", refused.stderr);
 }
 
 #[test]

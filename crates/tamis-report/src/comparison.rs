@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::markdown::escaped;
+use crate::page::{self, STYLE};
 use crate::prose;
 use crate::snippet::visible;
 use crate::wire::v1::{
@@ -19,12 +17,10 @@ use crate::wire::v1::{
 const MAX_FINDINGS: usize = 10;
 const MAX_MEASURES: usize = 30;
 
-const TEMPLATE: &str = include_str!("templates/diff.html");
-
 /// The difference as text of at most 100 columns, but for names.
 #[must_use]
 pub fn text(diff: &Diff) -> String {
-    let view = View::new(diff);
+    let view = Changes::new(diff);
     let mut out = format!("{}\n\n", view.title);
     for fact in view.facts.iter().chain(&view.samples) {
         let _ = writeln!(out, "  {:10} {}", fact.0, fact.1);
@@ -63,7 +59,7 @@ pub fn text(diff: &Diff) -> String {
 /// The difference as GitHub's Markdown, for a comment.
 #[must_use]
 pub fn markdown(diff: &Diff) -> String {
-    let view = View::new(diff);
+    let view = Changes::new(diff);
     let mut out = format!("### {}\n\n**{}**\n\n", escaped(&view.title), escaped(&view.verdict));
     for fact in view.facts.iter().chain(&view.samples) {
         let _ = writeln!(out, "- {}: {}", escaped(&fact.0), escaped(&fact.1));
@@ -100,16 +96,20 @@ pub fn markdown(diff: &Diff) -> String {
 /// # Errors
 /// When the template does not fit: a bug.
 pub fn html(diff: &Diff) -> Result<String, minijinja::Error> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    // The name's ending turns escaping on.
-    environment.render_named_str("diff.html", TEMPLATE, Serde(View::new(diff)))
+    page::filled("diff.html", &Filling { policy: page::policy(None), style: STYLE, changes: Changes::new(diff) })
+}
+
+/// What the template of the page is filled with.
+#[derive(Debug, Serialize)]
+struct Filling {
+    policy: String,
+    style: &'static str,
+    changes: Changes,
 }
 
 /// Words and numbers, nothing left to decide.
 #[derive(Debug, Serialize)]
-struct View {
+pub(crate) struct Changes {
     title: String,
     verdict: String,
     facts: Vec<(String, String)>,
@@ -146,8 +146,8 @@ struct DriftView {
     what: String,
 }
 
-impl View {
-    fn new(diff: &Diff) -> Self {
+impl Changes {
+    pub(crate) fn new(diff: &Diff) -> Self {
         let version = |name: &str, it: &VersionRecord| {
             let n = format!("{} samples", count(it.dataset.n_samples));
             (name.to_owned(), format!("{} · {n}", visible(&it.path)))

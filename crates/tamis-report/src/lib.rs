@@ -7,7 +7,7 @@
 //! - [`renderers`] holds everything that can be asked for by name, one file each. Those for people shorten and say so;
 //!   they share `overview` (what was audited and what became of each check), `exhibit` (which samples stand for a finding,
 //!   and what is said next to each), `prose` (numbers and suggestions in words), `snippet` (cutting and escaping of texts)
-//!   and `terminal` (columns, wrapping, color). Those for other programs share `machine` (order and places).
+//!   `terminal` (columns, wrapping, color) and `page` (templates in HTML). Those for other programs share `machine` (order and places).
 //! - [`comparison`] shows how two versions differ.
 //! - [`card`] says what an audit measured as people publish it next to their data, and [`croissant`] the same for programs.
 //!
@@ -37,6 +37,8 @@ mod snippet;
 mod terminal;
 
 mod machine;
+
+mod page;
 
 #[cfg(test)]
 mod testing;

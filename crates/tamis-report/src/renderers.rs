@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use tamis_core::Report;
 
-use crate::wire::v1::NotFinite;
+use crate::wire::v1::{Diff, NotFinite};
 
 mod full;
 
@@ -68,15 +68,17 @@ pub struct RenderOptions {
     pub redact: bool,
     /// Decisions that the HTML page starts with, as the text of a `decisions.jsonl`.
     pub decisions: Option<String>,
+    /// What changed since an earlier version, for a part of the HTML page of its own.
+    pub changes: Option<Diff>,
 }
 
 /// Bytes of an HTML page, unless said otherwise.
 pub const DEFAULT_BUDGET: usize = 25_000_000;
 
 impl Default for RenderOptions {
-    /// No color, 100 columns, a page of at most 25 MB with contents and without decisions.
+    /// No color, 100 columns, a page of at most 25 MB with contents, without decisions and changes.
     fn default() -> Self {
-        Self { color: false, width: 100, budget: DEFAULT_BUDGET, redact: false, decisions: None }
+        Self { color: false, width: 100, budget: DEFAULT_BUDGET, redact: false, decisions: None, changes: None }
     }
 }
 

@@ -19,19 +19,13 @@ mod view;
 
 use std::io;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tamis_core::{Contents, Report};
 
+use crate::comparison::Changes;
+use crate::page::{STYLE, filled, policy};
 use crate::{RenderError, RenderOptions, Renderer};
 
-const TEMPLATE: &str = include_str!("../templates/report.html");
-const STYLE: &str = include_str!("../templates/report.css");
 /// One function, so that nothing of it is in reach of anything else.
 const SCRIPT: &str = concat!(
     "'use strict';\n(() => {\n",
@@ -56,6 +50,7 @@ struct Filling {
     script: &'static str,
     data: String,
     page: view::Page,
+    changes: Option<Changes>,
 }
 
 impl Renderer for Html {
@@ -77,16 +72,17 @@ impl Renderer for Html {
             report
         };
         let mut filling = Filling {
-            policy: policy(),
+            policy: policy(Some(SCRIPT)),
             style: STYLE,
             script: SCRIPT,
             data: String::new(),
             page: view::Page::new(report, options.redact),
+            changes: options.changes.as_ref().map(Changes::new),
         };
         // What the page takes without findings is known once it is there.
-        let empty = filled(&filling)?;
+        let empty = filled("report.html", &filling)?;
         filling.data = data::data(report, options, options.budget.saturating_sub(empty.len()))?;
-        let html = filled(&filling)?;
+        let html = filled("report.html", &filling)?;
         out.write_all(html.trim_end().as_bytes())?;
         out.write_all(b"\n")?;
         Ok(())
@@ -115,24 +111,6 @@ fn with_contents<'a>(report: &'a Report<'_>, contents: Contents<'a>) -> Report<'
         outputs: report.outputs,
         out: report.out.clone(),
     }
-}
-
-fn filled(filling: &Filling) -> Result<String, minijinja::Error> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    // The name's ending turns escaping on.
-    environment.render_named_str("report.html", TEMPLATE, Serde(filling))
-}
-
-/// What the page may do: run this script, use this style, show pictures that it carries.
-fn policy() -> String {
-    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())));
-    format!(
-        "default-src 'none'; script-src {}; style-src {}; img-src data: blob:; base-uri 'none'; form-action 'none'",
-        hash(SCRIPT),
-        hash(STYLE)
-    )
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub(crate) struct AgainArgs {
     /// Shows these decisions on the page.
     #[arg(long, value_name = "FILE")]
     pub(crate) decisions: Option<PathBuf>,
+    /// Shows on the page what changed since the audit in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
 }
 
 /// Arguments of `tamis diff`.

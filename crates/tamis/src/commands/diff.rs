@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 use tamis::config;
-use tamis::diff;
+use tamis::diff::{self, Diff};
 use tamis::record::Record;
 use tamis_core::Severity;
 use tamis_data::atomic::Commits;
@@ -22,11 +22,7 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<ExitStatus> {
     interrupt::remove_scratch(scratch.path().to_owned());
     let before = open(&args.before, &scratch.path().join("before"), args.quiet)?;
     let after = open(&args.after, &scratch.path().join("after"), args.quiet)?;
-    let (old, new) = (before.audit.dataset.modality.as_str(), after.audit.dataset.modality.as_str());
-    if old != new {
-        return Err(Usage(format!("one version holds {old} samples, the other {new} samples")).into());
-    }
-    let diff = diff::diff(&before, &after, &config::hub(), args.seed);
+    let diff = compare(&before, &after, args.seed)?;
     let record = diff.record([&args.before, &args.after].map(|it| it.display().to_string()));
     let text = match args.format.as_str() {
         "json" => serde_json::to_string_pretty(&record)? + "\n",
@@ -41,6 +37,15 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<ExitStatus> {
     let fail_on = Severity::ALL.into_iter().find(|it| it.id() == args.fail_on).unwrap_or(Severity::High);
     let is_found = diff.worst().is_some_and(|worst| fail_on <= worst) && !args.exit_zero;
     Ok(if is_found { ExitStatus::Findings } else { ExitStatus::Clean })
+}
+
+/// How two versions differ.
+pub(super) fn compare<'a>(before: &'a Record, after: &'a Record, seed: u64) -> Result<Diff<'a>, Usage> {
+    let (old, new) = (before.audit.dataset.modality.as_str(), after.audit.dataset.modality.as_str());
+    if old != new {
+        return Err(Usage(format!("one version holds {old} samples, the other {new} samples")));
+    }
+    Ok(diff::diff(before, after, &config::hub(), seed))
 }
 
 /// The record at `path`, or that of an audit of what is there, in `scratch`.

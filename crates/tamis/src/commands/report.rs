@@ -13,6 +13,7 @@ use tamis_report::{RENDERERS, RenderError, RenderOptions, Renderer};
 
 use crate::args::AgainArgs;
 use crate::commands::audit::for_stdout;
+use crate::commands::diff::compare;
 use crate::exit::{ExitStatus, Usage, print_to_stderr};
 
 /// The output that an audit always leaves in its folder.
@@ -55,6 +56,11 @@ fn options(args: &AgainArgs, record: &Record) -> anyhow::Result<RenderOptions> {
             return Err(Usage(format!("the decisions of {path} are about another dataset than {dir}")).into());
         }
         options.decisions = Some(text);
+    }
+    if let Some(path) = &args.against {
+        let before = Record::open(path)?;
+        let paths = [path, &args.dir].map(|it| it.display().to_string());
+        options.changes = Some(compare(&before, record, 0)?.record(paths));
     }
     Ok(options)
 }

@@ -1,6 +1,6 @@
 // ---- What is open, keys, and the start ----------------------------------------------------------------------------------
 
-const VIEWS = ['overview', 'findings', 'map', 'plots'];
+const VIEWS = ['overview', 'changes', 'findings', 'map', 'plots'];
 
 /** Opens what the address names: a view, or a check. */
 function route() {
@@ -27,6 +27,7 @@ function fillTabs() {
   const checks = data.checks.flatMap((it, i) => (ofCheck[i].length + it.n_more === 0 ? [] : [tab(it.id, it.id, ofCheck[i].length + it.n_more)]));
   byId('tabs').replaceChildren(
     tab('overview', 'Overview', null),
+    ...(byId('view-changes') ? [tab('changes', 'Changes', null)] : []),
     ...checks,
     ...(data.map === null ? [] : [tab('map', 'Map', null)]),
     ...(byId('view-plots') ? [tab('plots', 'Plots', null)] : []),
