@@ -42,6 +42,21 @@ fn an_audit_like_one_without_options_is_the_same() {
 }
 
 #[test]
+fn an_audit_like_another_has_its_baseline_its_suppressions_and_its_columns() {
+    let work = Workspace::new();
+    work.write("a.csv", "\"a,b\",c\nfirst,1\nfirst,2\nsecond,3\nsecond,4\n");
+    let suppress =
+        "[[suppress]]\ncheck = 'exact-duplicate'\nkey = 'a.csv:1'\nreason = 'as wanted'\nexpires = 2200-01-31\n";
+    work.write("tamis.toml", format!("text = ['a,b']\nfail_on = 'low'\n{suppress}"));
+    work.tamis(&["audit", "a.csv", "--only", "exact-duplicate", "--out", "base", "--exit-zero"]).expect(0);
+    let first = work.tamis(&["audit", "a.csv", "--only", "exact-duplicate", "--baseline", "base"]).expect(0);
+    fs::remove_file(work.path("tamis.toml")).unwrap();
+    let again = work.tamis(&["audit", "--like", "tamis-out/audit.json", "--out", "again"]).expect(0);
+    assert_eq!(comparable(&again), comparable(&first));
+    assert_eq!(again.files["findings.jsonl"], first.files["findings.jsonl"]);
+}
+
+#[test]
 fn the_usual_order_of_copies_is_not_the_one_of_the_same_reasons_by_name() {
     let work = Workspace::new();
     work.write("a.jsonl", "{\"id\":\"b\",\"text\":\"the same words\"}\n{\"id\":\"a\",\"text\":\"the same words\"}\n");
@@ -143,6 +158,36 @@ fn marks_that_are_no_pair_are_refused_and_nothing_is_written() {
     let nowhere = work.tamis(&["card", "--in-place", "other.md"]).expect(2);
     assert!(nowhere.stderr.contains("there is no file other.md"), "{}", nowhere.stderr);
     work.tamis(&["card"]).expect(2);
+    // Of several files none is written where one is refused.
+    work.write("good.md", "# Good\n");
+    work.tamis(&["card", "--in-place", "good.md", "--in-place", "README.md"]).expect(2);
+    assert_eq!(fs::read_to_string(work.path("good.md")).unwrap(), "# Good\n");
+    work.tamis(&["card", "--out", "."]).expect(2);
+    assert!(!work.path("croissant.json").exists());
+}
+
+#[test]
+fn marks_in_code_are_not_ours() {
+    let work = Workspace::with_support();
+    work.facts(&["support"]);
+    let readme = format!("# Mine\n```html\n{BEGIN}\n{END}\n```\n");
+    work.write("README.md", &readme);
+    work.tamis(&["card", "--in-place", "README.md"]).expect(0);
+    let merged = fs::read_to_string(work.path("README.md")).unwrap();
+    assert!(merged.starts_with(&readme) && merged.matches(BEGIN).count() == 2, "{merged}");
+}
+
+#[test]
+fn tables_with_other_columns_share_those_of_both() {
+    let work = Workspace::new();
+    work.write("data/a.csv", "text,both,x\none,1,2\ntwo,3,4\n");
+    work.write("data/b.csv", "text,both,y\nthree,1,2\nfour,3,4\n");
+    work.facts(&["data"]);
+    work.tamis(&["card", "--out", "data"]).expect(0);
+    let all = croissant(&work, "data");
+    let samples = all["recordSet"].as_array().unwrap().iter().find(|it| it["@id"] == "samples").unwrap();
+    let names: Vec<&str> = samples["field"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["text", "both"]);
 }
 
 /// The parsed `croissant.json` in a folder.
@@ -180,7 +225,7 @@ fn tables_are_described_with_their_hashes_columns_and_numbers() {
     assert_eq!((&checks[0]["audit/flagged"], &checks[0]["audit/population"]), (&json!(1), &json!(87)));
     let limitations = described["rai:dataLimitations"].to_string();
     assert!(
-        limitations.contains("tamis audit: exact-duplicate: 14 of 85 samples, 16.5 % (95 % interval 10.1 to 25.8 %)"),
+        limitations.contains("tamis audit: exact-duplicate: 14 of 85 samples, 16.5 % (95 % interval 10.1 – 25.8 %)"),
         "{limitations}"
     );
 }

@@ -49,9 +49,6 @@ fn what_a_baseline_knows_does_not_count() {
     assert_eq!((new.len(), keys), (1, ["t03", "t99"].map(str::to_owned).into()));
     let record = run.check("exact-duplicate");
     assert_eq!((record.findings, record.known, record.suppressed), (Some(8), Some(7), Some(0)));
-    // The same folder may be baseline and record.
-    facts(&work, &["--out", "base", "--baseline", "base"]).expect(1);
-    facts(&work, &["--out", "base", "--baseline", "base"]).expect(0);
 }
 
 #[test]
@@ -79,6 +76,40 @@ fn a_suppressed_finding_stays_in_the_record_with_its_reason() {
     assert_eq!(suggested("one.jsonl"), 1);
     late.expect_note("suppression 1 (exact-duplicate: as wanted) expired on 2027-01-31; findings it covers: 1");
     assert_eq!(late.findings()[0].suppressed, None);
+}
+
+#[test]
+fn a_baseline_is_never_what_the_run_writes() {
+    let work = Workspace::new();
+    work.write("a.jsonl", rows(&["first", "first"]));
+    work.facts(&["a.jsonl", "--exit-zero"]).expect(0);
+    for baseline in ["tamis-out", "./tamis-out/findings.jsonl"] {
+        let refused = work.facts(&["a.jsonl", "--baseline", baseline]).expect(2);
+        assert!(refused.stderr.contains("is what this run writes"), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_finding_about_labels_is_another_one_under_other_labels() {
+    let work = Workspace::new();
+    let row = |label: &str| format!("{{\"text\":\"the same words\",\"label\":\"{label}\"}}\n");
+    work.write("a.jsonl", row("x") + &row("y"));
+    work.facts(&["a.jsonl", "--exit-zero", "--out", "base"]).expect(0);
+    work.write("a.jsonl", row("y") + &row("z"));
+    let run = work.facts(&["a.jsonl", "--exit-zero", "--baseline", "base"]).expect(0);
+    let known = |check: &str| run.check(check).known;
+    assert_eq!((known("exact-duplicate"), known("conflicting-labels")), (Some(1), Some(0)));
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_known_however_the_path_is_spelled() {
+    let work = Workspace::new();
+    work.write("data/a.jsonl", rows(&["one"]) + "{bad\n");
+    work.facts(&["data", "--exit-zero", "--out", "base"]).expect(0);
+    for path in ["./data".to_owned(), work.path("data").display().to_string()] {
+        let run = work.facts(&[&path, "--exit-zero", "--baseline", "base"]).expect(0);
+        assert_eq!(run.check("unreadable-sample").known, Some(1), "{path}");
+    }
 }
 
 #[test]
@@ -160,7 +191,7 @@ fn the_action_and_the_hooks_use_flags_that_exist() {
     for name in ["action.yml", ".pre-commit-hooks.yaml"] {
         let text = file(name);
         let used = flags(&text);
-        assert!(used.contains("--fail-on"), "{name}");
+        assert!(used.contains("--format"), "{name}");
         let unknown: Vec<_> = used.difference(&known).filter(|it| !others.contains(**it)).collect();
         assert!(unknown.is_empty(), "{name} uses {unknown:?}");
     }

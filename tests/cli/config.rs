@@ -51,6 +51,13 @@ fn tamis_toml_stands_alone_beside_a_pyproject() {
 }
 
 #[test]
+fn a_pyproject_that_was_named_must_say_something() {
+    let work = workspace("pyproject.toml", "[project]\nname = 'x'\n");
+    let refused = work.tamis(&["audit", "a.jsonl", "--config", "pyproject.toml"]).expect(2);
+    assert!(refused.stderr.contains("it has no table [tool.tamis]"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_pyproject_that_says_nothing_of_tamis_changes_nothing() {
     let run = workspace("pyproject.toml", "[project]\nname = 'x'\n").facts(&["a.jsonl"]).expect(0);
     assert_eq!(run.audit().seed, 0);

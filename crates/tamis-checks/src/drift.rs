@@ -3,16 +3,23 @@
 //! A unit is a sample of either version or one that both have. The hypothesis is that chance decided which units are in
 //! which version, and of units that both have, which of their two values is the later one. So the kinds of units (before,
 //! after, both) are permuted over all units, and values swapped; what both versions share cancels out as it does in the
-//! effect itself. The p-value is `(1 + draws with as large an effect) / (1 + draws)`: Phipson and Smyth, "Permutation
-//! p-values should never be zero" (2010).
+//! effect itself.
+//!
+//! It is drawn until the effect was as large [`ENOUGH`] times, and the p-value is that number by the draws: Besag and Clifford,
+//! "Sequential Monte Carlo p-values", Biometrika 78 (1991). Where that did not happen in all draws there are, it is `(1 + draws
+//! with as large an effect) / (1 + draws)`: Phipson and Smyth, "Permutation p-values should never be zero" (2010).
 
 use ndarray::{Array2, ArrayView2};
 use tamis_core::Drift;
+use tamis_core::check::derive_seed;
 
 use crate::stats::{SplitMix, benjamini_hochberg};
 
-/// Draws of each test: the smallest p-value is .001.
-const N_DRAWS: usize = 999;
+/// Draws of each test, at most, where there are few: the smallest p-value is .001.
+const MIN_DRAWS: usize = 999;
+
+/// Draws with as large an effect after which chance explains it: the p-value is known to a fifth or so.
+const ENOUGH: usize = 20;
 
 /// Units that are permuted: beyond, a seeded choice of them is. Of 10,000 against 10,000 the test of Kolmogorov and Smirnov
 /// sees a difference of 1.36 sqrt(2 / 10,000), that is .02, at 5 %.
@@ -24,6 +31,36 @@ const MAX_VECTORS: usize = 10_000;
 /// Share of measures called drifted that have not, at most, on average.
 const FALSE_DISCOVERIES: f64 = 0.05;
 
+/// How chance is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance {
+    seed: u64,
+    max_draws: usize,
+}
+
+impl Chance {
+    /// Draws enough for one of `n_measures` to be significant by itself: the smallest p-value is at most
+    /// [`FALSE_DISCOVERIES`] by their number.
+    #[must_use]
+    pub fn new(seed: u64, n_measures: usize) -> Self {
+        let needed = (n_measures as f64 / FALSE_DISCOVERIES).ceil() as usize;
+        Self { seed, max_draws: MIN_DRAWS.max(needed.saturating_sub(1)) }
+    }
+
+    /// How probable an effect of this size is.
+    fn p_value(self, observed: f64, mut draw: impl FnMut() -> f64) -> f64 {
+        let mut as_large = 0;
+        for n in 1..=self.max_draws {
+            // Sums in another order differ in their last bits.
+            as_large += usize::from(observed <= draw() + 1e-12);
+            if as_large == ENOUGH {
+                return as_large as f64 / n as f64;
+            }
+        }
+        (1 + as_large) as f64 / (1 + self.max_draws) as f64
+    }
+}
+
 /// A value before and after; `None` where the version has no such sample, or the sample no value.
 pub type Unit<T> = (Option<T>, Option<T>);
 
@@ -31,18 +68,19 @@ pub type Unit<T> = (Option<T>, Option<T>);
 ///
 /// `None` where a version has no value.
 #[must_use]
-pub fn of_numbers(measure: &str, units: &[Unit<f32>], seed: u64) -> Option<Drift> {
+pub fn of_numbers(measure: &str, units: &[Unit<f32>], chance: Chance) -> Option<Drift> {
     let mut values: Vec<f32> = units.iter().flat_map(|unit| [unit.0, unit.1]).flatten().collect();
     values.sort_by(f32::total_cmp);
+    // 0 and -0 are one value, here and below.
     values.dedup();
-    let bin = |value: Option<f32>| value.map(|it| values.partition_point(|other| other.total_cmp(&it).is_lt()));
+    let bin = |value: Option<f32>| value.map(|it| values.partition_point(|other| *other < it));
     let bins: Vec<Unit<usize>> = units.iter().map(|unit| (bin(unit.0), bin(unit.1))).collect();
     let tested = Tested { n_bins: values.len(), effect: kolmogorov_smirnov };
     let mean = |of: fn(&Unit<f32>) -> Option<f32>| {
         let all: Vec<f64> = units.iter().filter_map(of).map(f64::from).collect();
         all.iter().sum::<f64>() / all.len().max(1) as f64
     };
-    let drift = tested.drift(measure, "kolmogorov-smirnov", &bins, seed)?;
+    let drift = tested.drift(measure, "kolmogorov-smirnov", &bins, chance)?;
     Some(Drift { means: Some((mean(|unit| unit.0), mean(|unit| unit.1))), ..drift })
 }
 
@@ -50,11 +88,11 @@ pub fn of_numbers(measure: &str, units: &[Unit<f32>], seed: u64) -> Option<Drift
 ///
 /// `None` where a version has no value.
 #[must_use]
-pub fn of_categories(measure: &str, units: &[Unit<u32>], names: &[String], seed: u64) -> Option<Drift> {
+pub fn of_categories(measure: &str, units: &[Unit<u32>], names: &[String], chance: Chance) -> Option<Drift> {
     let bins: Vec<Unit<usize>> =
         units.iter().map(|unit| (unit.0.map(|it| it as usize), unit.1.map(|it| it as usize))).collect();
     let tested = Tested { n_bins: names.len(), effect: total_variation };
-    let drift = tested.drift(measure, "total-variation", &bins, seed)?;
+    let drift = tested.drift(measure, "total-variation", &bins, chance)?;
     let [before, after] = shares(&bins, names.len());
     let difference = |place: &usize| (after[*place] - before[*place]).abs();
     let most = (0..names.len()).max_by(|x, y| difference(x).total_cmp(&difference(y)).then(y.cmp(x)));
@@ -69,12 +107,17 @@ pub fn of_categories(measure: &str, units: &[Unit<u32>], names: &[String], seed:
 /// Borgwardt, Rasch, Schölkopf and Smola, "A Kernel Two-Sample Test", JMLR 13 (2012); Rahimi and Recht, "Random Features for
 /// Large-Scale Kernel Machines" (2007).
 #[must_use]
-pub fn of_vectors(measure: &str, vectors: ArrayView2<'_, f32>, units: &[(bool, bool)], seed: u64) -> Option<Drift> {
+pub fn of_vectors(
+    measure: &str,
+    vectors: ArrayView2<'_, f32>,
+    units: &[(bool, bool)],
+    chance: Chance,
+) -> Option<Drift> {
     let n = (units.iter().filter(|it| it.0).count(), units.iter().filter(|it| it.1).count());
     if n.0 == 0 || n.1 == 0 {
         return None;
     }
-    let mut random = SplitMix::new(seed);
+    let mut random = SplitMix::new(derive_seed(chance.seed, measure));
     let chosen = chosen(units.len(), MAX_VECTORS, &mut random);
     let mut kinds: Vec<(bool, bool)> = chosen.iter().map(|&unit| units[unit]).collect();
     let mut drift = Drift {
@@ -92,15 +135,15 @@ pub fn of_vectors(measure: &str, vectors: ArrayView2<'_, f32>, units: &[(bool, b
     }
     let features = fourier_features(vectors, &chosen, &mut random);
     let observed = discrepancy(&features, &kinds);
-    let (mut total, mut as_large) = (0.0, 0);
-    for _ in 0..N_DRAWS {
+    let (mut total, mut n_draws) = (0.0, 0_u32);
+    drift.p_value = Some(chance.p_value(observed, || {
         random.shuffle(&mut kinds);
         let drawn = discrepancy(&features, &kinds);
         total += drawn;
-        as_large += usize::from(observed <= drawn);
-    }
-    drift.effect = (observed - total / N_DRAWS as f64).max(0.0).sqrt();
-    drift.p_value = Some((1 + as_large) as f64 / (1 + N_DRAWS) as f64);
+        n_draws += 1;
+        drawn
+    }));
+    drift.effect = (observed - total / f64::from(n_draws)).max(0.0).sqrt();
     Some(drift)
 }
 
@@ -123,7 +166,7 @@ struct Tested {
 }
 
 impl Tested {
-    fn drift(&self, measure: &str, statistic: &'static str, units: &[Unit<usize>], seed: u64) -> Option<Drift> {
+    fn drift(&self, measure: &str, statistic: &'static str, units: &[Unit<usize>], chance: Chance) -> Option<Drift> {
         let n = (units.iter().filter(|it| it.0.is_some()).count(), units.iter().filter(|it| it.1.is_some()).count());
         if n.0 == 0 || n.1 == 0 {
             return None;
@@ -132,7 +175,7 @@ impl Tested {
             measure: measure.to_owned(),
             effect: (self.effect)(&shares(units, self.n_bins)),
             statistic,
-            p_value: self.p_value(units, &mut SplitMix::new(seed)),
+            p_value: self.p_value(units, chance, &mut SplitMix::new(derive_seed(chance.seed, measure))),
             is_significant: false,
             means: None,
             moved_most: None,
@@ -141,19 +184,19 @@ impl Tested {
     }
 
     /// `None` where nothing can be exchanged.
-    fn p_value(&self, units: &[Unit<usize>], random: &mut SplitMix) -> Option<f64> {
+    fn p_value(&self, units: &[Unit<usize>], chance: Chance, random: &mut SplitMix) -> Option<f64> {
         if units.iter().all(|unit| unit.0 == unit.1) {
             return None;
         }
         let with_value: Vec<Unit<usize>> =
             units.iter().copied().filter(|unit| unit.0.is_some() || unit.1.is_some()).collect();
-        let units: Vec<Unit<usize>> =
+        let mut units: Vec<Unit<usize>> =
             chosen(with_value.len(), MAX_UNITS, random).into_iter().map(|unit| with_value[unit]).collect();
-        let observed = (self.effect)(&shares(&units, self.n_bins));
+        let n_bins = without_empty_bins(&mut units);
+        let observed = (self.effect)(&shares(&units, n_bins));
         let mut kinds: Vec<(bool, bool)> = units.iter().map(|unit| (unit.0.is_some(), unit.1.is_some())).collect();
         let mut drawn = units.clone();
-        let mut as_large = 0;
-        for _ in 0..N_DRAWS {
+        Some(chance.p_value(observed, || {
             random.shuffle(&mut kinds);
             for ((drawn, unit), kind) in drawn.iter_mut().zip(&units).zip(&kinds) {
                 let (mut before, mut after) = (unit.0.or(unit.1), unit.1.or(unit.0));
@@ -162,11 +205,21 @@ impl Tested {
                 }
                 *drawn = (before.filter(|_| kind.0), after.filter(|_| kind.1));
             }
-            // Sums in another order differ in their last bits.
-            as_large += usize::from(observed <= (self.effect)(&shares(&drawn, self.n_bins)) + 1e-12);
-        }
-        Some((1 + as_large) as f64 / (1 + N_DRAWS) as f64)
+            (self.effect)(&shares(&drawn, n_bins))
+        }))
     }
+}
+
+/// Numbers the bins that hold something anew, in their order, and says how many there are: empty ones change no effect.
+fn without_empty_bins(units: &mut [Unit<usize>]) -> usize {
+    let mut used: Vec<usize> = units.iter().flat_map(|unit| [unit.0, unit.1]).flatten().collect();
+    used.sort_unstable();
+    used.dedup();
+    let place = |bin: usize| used.partition_point(|it| *it < bin);
+    for unit in units {
+        *unit = (unit.0.map(place), unit.1.map(place));
+    }
+    used.len()
 }
 
 /// Shares of the bins before and after.
@@ -262,6 +315,8 @@ fn discrepancy(features: &Array2<f32>, kinds: &[(bool, bool)]) -> f64 {
 mod tests {
     use super::*;
 
+    const CHANCE: Chance = Chance { seed: 1, max_draws: MIN_DRAWS };
+
     fn before(values: impl IntoIterator<Item = f32>) -> Vec<Unit<f32>> {
         values.into_iter().map(|it| (Some(it), None)).collect()
     }
@@ -274,16 +329,30 @@ mod tests {
     fn the_effect_is_the_largest_difference_of_the_distribution_functions() {
         // Below 2: half of the former, none of the latter.
         let units = [before([0.0, 1.0, 2.0, 3.0]), after([2.0, 2.5, 3.0])].concat();
-        let drift = of_numbers("length", &units, 1).unwrap();
+        let drift = of_numbers("length", &units, CHANCE).unwrap();
         assert!((drift.effect - 0.5).abs() < 1e-12, "{drift:?}");
         assert_eq!(drift.means, Some((1.5, 2.5)));
         assert_eq!(drift.n, (4, 3));
     }
 
     #[test]
+    fn zero_has_no_sign() {
+        let units = [before([-0.0, 0.0, -1.0]), after([0.0, -0.0, -1.0])].concat();
+        assert_eq!(of_numbers("length", &units, CHANCE).unwrap().effect, 0.0);
+    }
+
+    #[test]
+    fn of_many_measures_one_can_still_be_sure() {
+        let units = [before((0..30_u8).map(f32::from)), after((0..30_u8).map(|it| 100.0 + f32::from(it)))].concat();
+        let n_measures = 300;
+        let p = of_numbers("length", &units, Chance::new(1, n_measures)).unwrap().p_value.unwrap();
+        assert!(p <= FALSE_DISCOVERIES / n_measures as f64, "{p}");
+    }
+
+    #[test]
     fn what_is_the_same_in_both_versions_does_not_drift() {
         let units: Vec<Unit<f32>> = (0..50_u8).map(|it| (Some(it.into()), Some(it.into()))).collect();
-        let drift = of_numbers("length", &units, 1).unwrap();
+        let drift = of_numbers("length", &units, CHANCE).unwrap();
         assert_eq!((drift.effect, drift.p_value), (0.0, None));
     }
 
@@ -303,7 +372,7 @@ mod tests {
                     }
                 })
                 .collect();
-            let p = of_numbers("noise", &units, seed).unwrap().p_value.unwrap();
+            let p = of_numbers("noise", &units, Chance::new(seed, 1)).unwrap().p_value.unwrap();
             n_low += usize::from(p <= 0.1);
         }
         assert!((5..=35).contains(&n_low), "{n_low} of 200");
@@ -313,7 +382,7 @@ mod tests {
     fn added_samples_of_another_kind_are_seen() {
         let mut units: Vec<Unit<f32>> = (0..200_u8).map(|it| (Some(it.into()), Some(it.into()))).collect();
         units.extend(after((0..40_u8).map(|it| 300.0 + f32::from(it))));
-        let drift = of_numbers("length", &units, 1).unwrap();
+        let drift = of_numbers("length", &units, CHANCE).unwrap();
         assert!((drift.effect - 40.0 / 240.0).abs() < 1e-9 && drift.p_value.unwrap() <= 0.01, "{drift:?}");
     }
 
@@ -323,7 +392,7 @@ mod tests {
         let turned = (0..12).map(|_| (Some(0), Some(1)));
         let kept = (0..88).map(|it| (Some(it % 2), Some(it % 2)));
         let units: Vec<Unit<u32>> = turned.chain(kept).collect();
-        let drift = of_categories("label", &units, &names, 3).unwrap();
+        let drift = of_categories("label", &units, &names, CHANCE).unwrap();
         assert!((drift.effect - 0.12).abs() < 1e-9 && drift.p_value.unwrap() <= 0.01, "{drift:?}");
         assert_eq!(drift.moved_most.unwrap().0, "ham");
     }
@@ -339,8 +408,8 @@ mod tests {
         let units: Vec<(bool, bool)> = (0..200).map(|row| (row < 100, 100 <= row)).collect();
         let far = moved(&mut random, 2.0);
         let near = moved(&mut random, 0.0);
-        let far = of_vectors("embedding", far.view(), &units, 1).unwrap();
-        let near = of_vectors("embedding", near.view(), &units, 1).unwrap();
+        let far = of_vectors("embedding", far.view(), &units, CHANCE).unwrap();
+        let near = of_vectors("embedding", near.view(), &units, CHANCE).unwrap();
         assert!(far.p_value.unwrap() <= 0.002 && 0.1 < far.effect, "{far:?}");
         assert!(0.01 < near.p_value.unwrap() && near.effect < far.effect / 3.0, "{near:?}");
     }

@@ -99,6 +99,14 @@ pub struct PairNeed {
     pub min_copy: Option<f32>,
 }
 
+/// A seed of its own for each check and each measure, so that adding one changes no other: FNV-1a of the name over the run's
+/// seed.
+#[must_use]
+pub fn derive_seed(seed: u64, name: &str) -> u64 {
+    name.bytes()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// The fixed facts of a check: identity and documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckInfo {
@@ -108,6 +116,8 @@ pub struct CheckInfo {
     pub summary: &'static str,
     /// Its page in Markdown: what it does, why it matters, method, limits, options, references.
     pub page: &'static str,
+    /// Whether its findings say something of given labels: the same samples under other labels are another finding then.
+    pub judges_labels: bool,
 }
 
 /// A number, text or collection in a finding's evidence.

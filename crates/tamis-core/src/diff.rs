@@ -1,9 +1,12 @@
 //! Two versions of a dataset, matched by what their samples hold and not by where they stand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use crate::{CheckInfo, CheckReport, Dataset, Digest, Fingerprints, IdentityLevel, SampleId, Severity};
+use crate::{
+    CheckInfo, CheckReport, Dataset, Digest, Finding, Fingerprints, IdentityLevel, Member, Outcome, SampleId, Severity,
+    Standing,
+};
 
 /// One of two versions.
 #[derive(Clone, Copy, Debug)]
@@ -14,22 +17,79 @@ pub struct Version<'a> {
     pub fingerprints: &'a Fingerprints,
     /// What became of the checks of its audit.
     pub checks: &'a [CheckReport],
+    /// How their findings stand, as in [`crate::Report::standings`].
+    pub standings: &'a [Standing],
 }
 
-impl Version<'_> {
+/// A finding that another version does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmatchedFinding {
+    /// Its place among the findings of the check.
+    pub place: usize,
+    /// Whether the other version has one about some of its samples.
+    pub is_known_in_part: bool,
+}
+
+impl<'a> Version<'a> {
     /// Hash of the bytes of a sample; `None` where it could not be read.
     #[must_use]
     pub fn content(&self, id: SampleId) -> Option<Digest> {
         self.fingerprints.digest(id, IdentityLevel::Bytes)
     }
 
-    /// The contents of some samples, ascending: what tells findings of two versions apart.
+    /// What became of a check; `None` where it was not asked for.
     #[must_use]
-    pub fn contents(&self, samples: &[SampleId]) -> Vec<Option<Digest>> {
-        let mut contents: Vec<Option<Digest>> = samples.iter().map(|id| self.content(*id)).collect();
-        contents.sort_unstable();
-        contents
+    pub fn outcome(&self, check: &str) -> Option<&'a Outcome> {
+        self.checks.iter().find(|it| it.info.id == check).map(|it| &it.outcome)
     }
+
+    /// Whether a finding of a check counts: it is neither suppressed nor known from a baseline.
+    #[must_use]
+    pub fn counts(&self, check: &str, place: usize) -> bool {
+        let before = self.checks.iter().take_while(|it| it.info.id != check);
+        let first: usize = before.map(|it| it.outcome.findings().len()).sum();
+        self.standings.get(first + place).is_none_or(Standing::counts)
+    }
+
+    /// The findings of a check that `other` does not have, not even about more samples: what is left of a group is no other
+    /// group. `None` where the check did not run in both.
+    ///
+    /// O(n log n) time for n samples in findings, as long as few findings are about the same sample.
+    #[must_use]
+    pub fn unmatched(&self, other: &Version<'_>, check: &'static CheckInfo) -> Option<Vec<UnmatchedFinding>> {
+        let (Outcome::Ran(own), Outcome::Ran(others)) = (self.outcome(check.id)?, other.outcome(check.id)?) else {
+            return None;
+        };
+        let known: Vec<Vec<Member<'_>>> = others.findings.iter().map(|it| other.members(check, it)).collect();
+        let mut known_of: BTreeMap<Member<'_>, Vec<usize>> = BTreeMap::new();
+        for (place, members) in known.iter().enumerate() {
+            members.chunk_by(|a, b| a == b).for_each(|it| known_of.entry(it[0]).or_default().push(place));
+        }
+        let mut unmatched = Vec::new();
+        for (place, finding) in own.findings.iter().enumerate() {
+            let members = self.members(check, finding);
+            let touched: BTreeSet<usize> =
+                members.chunk_by(|a, b| a == b).filter_map(|it| known_of.get(&it[0])).flatten().copied().collect();
+            if !touched.iter().any(|known_at| is_part(&members, &known[*known_at])) {
+                unmatched.push(UnmatchedFinding { place, is_known_in_part: !touched.is_empty() });
+            }
+        }
+        Some(unmatched)
+    }
+
+    /// The samples of a finding, ascending.
+    fn members(&self, check: &CheckInfo, finding: &Finding) -> Vec<Member<'a>> {
+        let mut members: Vec<Member<'a>> =
+            finding.samples.iter().map(|id| Member::new(check, self.dataset, self.fingerprints, *id)).collect();
+        members.sort_unstable();
+        members
+    }
+}
+
+/// Whether all of `part` is in `whole`, as often; both ascending.
+fn is_part<T: PartialEq>(part: &[T], whole: &[T]) -> bool {
+    let mut rest = whole.iter();
+    part.iter().all(|it| rest.any(|other| other == it))
 }
 
 /// Which sample of one version is which of the other.
@@ -201,8 +261,8 @@ mod tests {
     fn matching(before: &[&str], after: &[&str]) -> Matching {
         let (a, b) = (version(before), version(after));
         Matching::new(
-            &Version { dataset: &a.0, fingerprints: &a.1, checks: &[] },
-            &Version { dataset: &b.0, fingerprints: &b.1, checks: &[] },
+            &Version { dataset: &a.0, fingerprints: &a.1, checks: &[], standings: &[] },
+            &Version { dataset: &b.0, fingerprints: &b.1, checks: &[], standings: &[] },
         )
     }
 
@@ -229,6 +289,58 @@ mod tests {
         let it = matching(&["a t x 1", "b t x ?", "c t x ?"], &["a t x 2", "b t x 3", "c t x ?"]);
         assert_eq!(it.changed, pairs(&[(0, 0), (1, 1)]));
         assert_eq!(it.same, pairs(&[(2, 2)]));
+    }
+
+    #[test]
+    fn a_part_holds_nothing_that_the_whole_has_less_often() {
+        assert!(is_part(&[1, 3], &[1, 2, 3]) && is_part(&[], &[1]));
+        assert!(!is_part(&[1, 1], &[1, 2]) && !is_part(&[1, 4], &[1, 2, 3]));
+    }
+
+    static DUPLICATE: CheckInfo = CheckInfo { id: "duplicate", summary: "", page: "", judges_labels: false };
+    static LABEL: CheckInfo = CheckInfo { id: "label", summary: "", page: "", judges_labels: true };
+
+    /// Findings about the samples of a version at these places that a version before, with findings of its own, lacks.
+    fn unmatched(
+        check: &'static CheckInfo,
+        before: (&[&str], &[&[u32]]),
+        after: (&[&str], &[&[u32]]),
+    ) -> Vec<(usize, bool)> {
+        let sides = [before, after].map(|(lines, findings)| {
+            let finding = |samples: &&[u32]| Finding {
+                severity: Severity::High,
+                confidence: crate::Confidence::High,
+                score: 1.0,
+                samples: samples.iter().copied().map(SampleId).collect(),
+                message: String::new(),
+                evidence: crate::Evidence::new(),
+                suggestion: None,
+            };
+            let findings = findings.iter().map(finding).collect();
+            let outcome = Outcome::Ran(crate::CheckResult { findings, ..crate::CheckResult::default() });
+            (version(lines), [CheckReport { info: check, outcome }])
+        });
+        let [old, new] = [&sides[0], &sides[1]].map(|((dataset, fingerprints), checks)| Version {
+            dataset,
+            fingerprints,
+            checks: checks.as_slice(),
+            standings: &[],
+        });
+        new.unmatched(&old, check).unwrap().into_iter().map(|it| (it.place, it.is_known_in_part)).collect()
+    }
+
+    #[test]
+    fn findings_are_known_by_what_they_are_about() {
+        let lines = ["a t x 1", "b t x 1", "c t x 2", "d t x 3"];
+        let known: (&[&str], &[&[u32]]) = (&lines, &[&[0, 1]]);
+        assert_eq!(unmatched(&DUPLICATE, known, (&lines, &[&[1, 0], &[0], &[2, 3]])), [(2, false)]);
+        assert_eq!(unmatched(&DUPLICATE, known, (&lines, &[&[0, 1, 2]])), [(0, true)]);
+        // What cannot be read is told by its key, and what is said of labels by these as well.
+        let unread = ["a t x ?", "b t x ?"];
+        assert_eq!(unmatched(&DUPLICATE, (&unread, &[&[0]]), (&unread, &[&[0], &[1]])), [(1, false)]);
+        let relabeled = ["a t x 1", "b t y 1", "c t x 2", "d t x 3"];
+        assert_eq!(unmatched(&DUPLICATE, known, (&relabeled, &[&[0, 1]])), []);
+        assert_eq!(unmatched(&LABEL, known, (&relabeled, &[&[0, 1]])), [(0, true)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Dataset, Modality, SampleId, State};
+use crate::{CheckInfo, Dataset, Modality, SampleId, State};
 
 /// A BLAKE3 hash of 256 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,28 @@ impl Digest {
 impl std::fmt::Debug for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.to_hex())
+    }
+}
+
+/// What tells a sample that a finding is about from every other, in any version of its dataset and wherever it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member<'a> {
+    /// Hash of its bytes; `None` where it could not be read.
+    pub content: Option<Digest>,
+    /// Its key, where nothing else is known of it.
+    pub key: Option<&'a str>,
+    /// Its label, where the check judges labels.
+    pub label: Option<&'a str>,
+}
+
+impl<'a> Member<'a> {
+    /// The sample `id` in a finding of a check.
+    #[must_use]
+    pub fn new(check: &CheckInfo, dataset: &'a Dataset, fingerprints: &Fingerprints, id: SampleId) -> Self {
+        let content = fingerprints.digest(id, IdentityLevel::Bytes);
+        let key = content.is_none().then(|| dataset.key(id));
+        let label = if check.judges_labels { dataset.label_name(id) } else { None };
+        Self { content, key, label }
     }
 }
 

@@ -51,9 +51,9 @@ pub use dataset::{
     Column, Dataset, DatasetBuilder, FileId, InputFile, LabelId, Origin, Sample, SampleId, SplitId, SplitRole, State,
     StringArena,
 };
-pub use diff::{Change, DiffCheck, DiffContext, Drift, Matching, Version};
+pub use diff::{Change, DiffCheck, DiffContext, Drift, Matching, UnmatchedFinding, Version};
 pub use embedding::{DegenerateRow, Embeddings};
-pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel};
+pub use fingerprint::{Digest, Fingerprints, IdentityGroups, IdentityLevel, Member};
 pub use image::{Alignment, ColorMode, Crop, Filter, Fit, Grey, ImageFacts, InputSpec, Margins, Orientation, Pixels};
 pub use map::SampleMap;
 pub use neighbors::{

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::check::{CheckInfo, CheckResult, Severity};
-use crate::fingerprint::Fingerprints;
+use crate::fingerprint::{Digest, Fingerprints};
 use crate::{Contents, Dataset, Evidence, Families, Finding, InputFile, InputSpec, PairSet, SampleId, SampleMap, text};
 
 /// What became of a check.
@@ -71,13 +71,15 @@ pub enum ModelInput {
     Pixels(InputSpec),
 }
 
-/// Where the vectors were computed.
+/// Where the vectors were computed, and under which name they are kept.
 #[derive(Clone, Debug)]
 pub struct DeviceFacts {
     /// `cpu`, `cuda:0` ...
     pub device: String,
     /// `f32`, `f16` ...
     pub dtype: String,
+    /// Hash of all that decides the vectors; names them in the store of the record.
+    pub vectors: Digest,
 }
 
 /// Seconds spent in one stage; the only part of a report that may differ between equal runs.

@@ -269,6 +269,16 @@ impl Producer {
         Self { name, id: Digest(*hasher.finalize().as_bytes()) }
     }
 
+    /// A producer whose id is known already.
+    ///
+    /// # Panics
+    /// When `name` is not in kebab case.
+    #[must_use]
+    pub fn known(name: &'static str, id: Digest) -> Self {
+        assert_kebab_case(name);
+        Self { name, id }
+    }
+
     /// Name, for people.
     #[must_use]
     pub fn name(&self) -> &'static str {

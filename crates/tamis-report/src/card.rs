@@ -11,7 +11,7 @@ pub use measures::{Measure, Measured, measures};
 use measures::{WrongLabels, ran};
 
 use crate::markdown::escaped;
-use crate::prose::{capitalized, count, counted, number, percent};
+use crate::prose::{capitalized, count, counted, interval, number, percent};
 use crate::snippet::visible;
 use crate::wire::v1::{Audit, CheckOutcome};
 
@@ -68,8 +68,17 @@ pub fn merged(card: &str, block: &str) -> Result<String, BadMarks> {
 fn place(card: &str) -> Result<Option<(usize, usize)>, BadMarks> {
     let mut at = 0;
     let mut found: [Option<(usize, usize, usize)>; 2] = [None, None];
+    let mut fence: Option<&str> = None;
     for (idx, line) in card.split_inclusive('\n').enumerate() {
         let text = line.trim();
+        // Marks within code are shown, not meant.
+        if let Some(mark) = ["```", "~~~"].into_iter().find(|it| text.starts_with(it)) {
+            fence = if fence == Some(mark) { None } else { fence.or(Some(mark)) };
+        }
+        if fence.is_some() {
+            at += line.len();
+            continue;
+        }
         for (mark, found) in [BEGIN, END].into_iter().zip(&mut found) {
             if text != mark {
                 continue;
@@ -300,10 +309,6 @@ fn whole(n: u64) -> usize {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn share(n: u64, total: u64) -> String {
     if total == 0 { "not applicable".to_owned() } else { percent(n as f64 / total as f64) }
-}
-
-fn interval([low, high]: [f64; 2]) -> String {
-    format!("{:.1} – {:.1} %", low * 100.0, high * 100.0)
 }
 
 #[cfg(test)]

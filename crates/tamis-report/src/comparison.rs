@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::markdown::escaped;
+use crate::markdown::{cell, code};
 use crate::page::{self, STYLE};
 use crate::prose;
 use crate::snippet::visible;
@@ -60,18 +60,18 @@ pub fn text(diff: &Diff) -> String {
 #[must_use]
 pub fn markdown(diff: &Diff) -> String {
     let view = Changes::new(diff);
-    let mut out = format!("### {}\n\n**{}**\n\n", escaped(&view.title), escaped(&view.verdict));
+    let mut out = format!("### {}\n\n**{}**\n\n", view.title, view.verdict);
     for fact in view.facts.iter().chain(&view.samples) {
-        let _ = writeln!(out, "- {}: {}", escaped(&fact.0), escaped(&fact.1));
+        let _ = writeln!(out, "- {}: {}", fact.0, code(&fact.1));
     }
     for warning in &view.warnings {
-        let _ = writeln!(out, "\n> {}", escaped(warning));
+        let _ = writeln!(out, "\n> {}", code(warning));
     }
     if !view.findings.is_empty() {
         out.push_str("\n| severity | check | what |\n|---|---|---|\n");
     }
     for finding in &view.findings {
-        let _ = writeln!(out, "| {} | {} | {} |", finding.severity, finding.check, escaped(&finding.message));
+        let _ = writeln!(out, "| {} | {} | {} |", finding.severity, finding.check, cell(&finding.message));
     }
     if let Some(more) = &view.more_findings {
         let _ = writeln!(out, "\n{more}");
@@ -84,9 +84,15 @@ pub fn markdown(diff: &Diff) -> String {
         out.push_str("\n| measure | effect | p | what |\n|---|--:|--:|---|\n");
     }
     for drift in &view.drift {
-        let measure = escaped(&drift.measure);
+        let measure = cell(&drift.measure);
         let measure = if drift.is_significant { format!("**{measure}**") } else { measure };
-        let _ = writeln!(out, "| {measure} | {} | {} | {} |", drift.effect, drift.p_value, escaped(&drift.what));
+        let _ = writeln!(
+            out,
+            "| {measure} | {} | {} | {} |",
+            drift.effect,
+            drift.p_value,
+            if drift.what.is_empty() { String::new() } else { cell(&drift.what) }
+        );
     }
     out
 }

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::card::{Measured, label_estimate, measures};
+use crate::prose::{interval, percent};
 use crate::wire::v1::{Audit, CheckOutcome, CheckRecord, SplitRole};
 
 /// What texts and descriptions of ours begin with.
@@ -267,13 +268,12 @@ fn limitation(check: &CheckRecord) -> String {
         (CheckOutcome::Skipped, ..) => format!("{}: not measured, skipped: {reason}", check.id),
         (CheckOutcome::Failed, ..) => format!("{}: not measured, failed: {reason}", check.id),
         (_, Some(rate), Some([low, high])) => format!(
-            "{}: {} of {} samples, {:.1} % (95 % interval {:.1} to {:.1} %)",
+            "{}: {} of {} samples, {} (95 % interval {})",
             check.id,
             number(check.flagged),
             number(check.population),
-            rate * 100.0,
-            low * 100.0,
-            high * 100.0
+            percent(rate),
+            interval([low, high])
         ),
         _ => format!("{}: not applicable, there was nothing to look at", check.id),
     }

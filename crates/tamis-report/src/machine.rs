@@ -8,7 +8,7 @@ use tamis_core::{CheckInfo, Dataset, Finding, Report, SampleId, Severity, Standi
 
 use crate::wire::v1::{self, NotFinite};
 
-/// A finding as its check gave it and as it is recorded.
+/// A finding with what is recorded of it.
 #[derive(Debug)]
 pub(crate) struct Ranked<'a> {
     /// Its check.
@@ -17,8 +17,8 @@ pub(crate) struct Ranked<'a> {
     pub(crate) finding: &'a Finding,
     /// How it stands.
     pub(crate) standing: &'a Standing,
-    /// The same as it is recorded, with its fingerprint.
-    pub(crate) wire: v1::Finding,
+    /// Its fingerprint.
+    pub(crate) fingerprint: String,
 }
 
 /// All findings, those that count first, then the most severe, of equal ones the most certain; else in the order of the
@@ -27,9 +27,12 @@ pub(crate) struct Ranked<'a> {
 /// # Errors
 /// When a check gave a number that is not finite.
 pub(crate) fn worst_first<'a>(report: &'a Report<'a>) -> Result<Vec<Ranked<'a>>, NotFinite> {
-    let pairs = report.triaged().zip(v1::findings(report));
+    let pairs = report.triaged().zip(v1::fingerprints(report));
     let mut all: Vec<Ranked<'a>> = pairs
-        .map(|((info, finding, standing), wire)| Ok(Ranked { info, finding, standing, wire: wire? }))
+        .map(|((info, finding, standing), fingerprint)| {
+            v1::finite(info.id, "score", finding.score)?;
+            Ok(Ranked { info, finding, standing, fingerprint })
+        })
         .collect::<Result<_, NotFinite>>()?;
     all.sort_by_key(|it| Reverse((it.standing.counts(), it.finding.severity, it.finding.confidence)));
     Ok(all)
@@ -153,7 +156,9 @@ mod tests {
         let ids: Vec<&str> = ranked.iter().map(|it| it.info.id).collect();
         assert_eq!(ids[..3], ["split-leak", "unreadable-sample", "conflicting-labels"]);
         assert_eq!(ids.last(), Some(&"outlier"));
-        assert!(ranked.iter().all(|it| it.wire.check == it.info.id), "a finding and its record stay together");
+        let recorded: Vec<v1::Finding> = v1::findings(&report).collect::<Result<_, _>>().unwrap();
+        let of = |it: &Ranked<'_>| recorded.iter().find(|other| other.fingerprint == it.fingerprint).unwrap();
+        assert!(ranked.iter().all(|it| of(it).message == it.finding.message), "finding and fingerprint stay together");
     }
 
     #[test]

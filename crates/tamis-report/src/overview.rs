@@ -135,7 +135,7 @@ impl CheckCounts {
             worst: result.findings.iter().map(|it| it.severity).max(),
             samples: format!("{} of {}", prose::count(flagged), prose::count(population)),
             rate: prose::rate(flagged, population).map(prose::percent).unwrap_or_default(),
-            interval: prose::interval(flagged, population),
+            interval: prose::wilson(flagged, population),
         }
     }
 }

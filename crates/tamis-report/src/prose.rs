@@ -13,6 +13,9 @@ use tamis_core::{
 
 use crate::snippet::visible;
 
+/// Decimals of a percentage, at most.
+const MAX_DIGITS: usize = 6;
+
 /// Names listed before "and 3 more".
 const MAX_NAMES: usize = 4;
 
@@ -44,10 +47,20 @@ pub(crate) fn percent(rate: f64) -> String {
     format!("{:.1} %", rate * 100.0)
 }
 
-/// Wilson's 95 % interval: `1.5 – 35.4 %`; empty for an empty population.
-pub(crate) fn interval(hits: usize, total: usize) -> String {
-    let words = |(low, high): (f64, f64)| format!("{:.1} – {:.1} %", low * 100.0, high * 100.0);
-    wilson_interval(hits, total).map(words).unwrap_or_default()
+/// An interval of rates: `1.5 – 35.4 %`, with as many decimals as its ends need to look like neither all, none nor each other.
+pub(crate) fn interval([low, high]: [f64; 2]) -> String {
+    let digits = |rate: f64, n: usize| format!("{:.n$}", rate * 100.0);
+    let is_told = |n: usize| {
+        let is_other = |rate: f64, end: f64| rate == end || digits(rate, n) != digits(end, n);
+        [low, high].iter().all(|it| is_other(*it, 0.0) && is_other(*it, 1.0)) && is_other(low, high)
+    };
+    let n = (1..MAX_DIGITS).find(|n| is_told(*n)).unwrap_or(MAX_DIGITS);
+    format!("{} – {} %", digits(low, n), digits(high, n))
+}
+
+/// Wilson's 95 % interval of a rate; empty for an empty population.
+pub(crate) fn wilson(hits: usize, total: usize) -> String {
+    wilson_interval(hits, total).map(|(low, high)| interval([low, high])).unwrap_or_default()
 }
 
 /// A number with at most four decimals, more where it would otherwise look whole.
@@ -254,6 +267,15 @@ mod tests {
     fn small_rates_do_not_look_like_none_and_large_ones_not_like_all() {
         assert_eq!([percent(0.0), percent(0.0001), percent(0.0833)], ["0.0 %", "<0.1 %", "8.3 %"]);
         assert_eq!([percent(0.99999), percent(1.0)], [">99.9 %", "100.0 %"]);
+    }
+
+    #[test]
+    fn intervals_hold_what_they_are_about() {
+        assert_eq!(interval([0.0153, 0.3539]), "1.5 – 35.4 %");
+        assert_eq!(interval([0.0, 0.0]), "0.0 – 0.0 %");
+        assert_eq!(wilson(1, 20_001), "0.001 – 0.028 %");
+        assert_eq!(wilson(20_000, 20_001), "99.972 – 99.999 %");
+        assert_eq!(interval([0.5, 0.50004]), "50.000 – 50.004 %");
     }
 
     #[test]

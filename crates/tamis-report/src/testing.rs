@@ -134,7 +134,7 @@ impl Fixture {
                 dim: 384,
                 input: ModelInput::Tokens(256),
             }),
-            device: Some(DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned() }),
+            device: Some(DeviceFacts { device: "cpu".to_owned(), dtype: "f32".to_owned(), vectors: Digest([7; 32]) }),
             seed: 0,
             checks: &self.checks,
             standings: &self.standings,
@@ -197,7 +197,7 @@ fn ran(info: &'static CheckInfo, flagged: usize, finding: Finding, suggestion: S
 
 macro_rules! info {
     ($id:literal, $summary:literal) => {{
-        static INFO: CheckInfo = CheckInfo { id: $id, summary: $summary, page: "" };
+        static INFO: CheckInfo = CheckInfo { id: $id, summary: $summary, page: "", judges_labels: false };
         &INFO
     }};
 }

@@ -190,7 +190,7 @@ pub fn run(options: AuditOptions, progress: &dyn Progress) -> Result<Audit, Audi
         let outcome = match lacks.reason(&**check) {
             Some(reason) => Outcome::Skipped(reason),
             None => watch.time(&format!("check {}", check.info().id), || {
-                let seed = derive_seed(options.seed, check.info().id);
+                let seed = tamis_core::check::derive_seed(options.seed, check.info().id);
                 let cx = CheckContext::new(&ingested.dataset, &ingested.fingerprints, &identity, seed);
                 let cx = cx.with_shelf(&shelf).with_families(&joined.families);
                 let cx = cx.with_ranks(options.keep.is_some().then_some(&joined.ranks[..]));
@@ -451,11 +451,6 @@ fn run_check<'a>(
     }
 }
 
-/// A seed of its own for each check, so that adding a check changes no other: FNV-1a of the id over the run's seed.
-fn derive_seed(seed: u64, id: &str) -> u64 {
-    id.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 fn effective_config(options: &AuditOptions) -> Evidence {
     let path = |path: &Path| Value::from(path.display().to_string());
     let inputs = options.inputs.iter().map(|input| {
@@ -463,7 +458,10 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         Value::from(Evidence::new().with("path", path(&input.path)).with("split", split))
     });
     let or_guessed = |option: &Option<String>| Value::from(option.as_deref().unwrap_or("guessed"));
-    let text = if options.read.text.is_empty() { "guessed".to_owned() } else { options.read.text.join(",") };
+    let text = match options.read.text.as_slice() {
+        [] => Value::from("guessed"),
+        names => Value::from(names.iter().map(|it| Value::from(it.as_str())).collect::<Vec<_>>()),
+    };
     let checks = options
         .checks
         .iter()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
-use tamis_core::FileId;
+use tamis_core::{Column, Dataset, FileId, SampleId};
 use tamis_data::FORMATS;
 use tamis_report::croissant::{Role, Source, SourceColumn, SourceFile, SourceSet};
 use tamis_report::wire::v1::{self, InputRecord};
@@ -57,7 +57,7 @@ pub fn source(record: &Record, out: &Path) -> Result<Source, CardError> {
         .map(|id| record.dataset.sample(id).origin)
         .filter_map(|origin| origin.row.map(|_| origin.file))
         .collect();
-    let mut source = Source { columns: columns(record), ..Source::default() };
+    let mut source = Source { columns: columns(record, &with_rows), ..Source::default() };
     let mut sets: BTreeMap<&'static str, (Vec<String>, usize)> = BTreeMap::new();
     for (idx, input) in audit.inputs.iter().enumerate() {
         // What could not be read then is a finding, and no part of what was audited.
@@ -125,7 +125,7 @@ fn media(format: Option<&str>, path: &Path) -> &'static str {
 }
 
 /// The columns of the tables: those that mean something, then the others.
-fn columns(record: &Record) -> Vec<SourceColumn> {
+fn columns(record: &Record, with_rows: &HashSet<FileId>) -> Vec<SourceColumn> {
     let audit = &record.audit;
     let roles = [
         ("id", Role::Key),
@@ -135,7 +135,7 @@ fn columns(record: &Record) -> Vec<SourceColumn> {
         ("split", Role::Split),
     ];
     let mut columns: Vec<SourceColumn> = Vec::new();
-    let others = record.dataset.columns().iter().map(|it| (it.name.clone(), Role::Other));
+    let others = common_columns(&record.dataset, with_rows).into_iter().map(|name| (name, Role::Other));
     let named = roles.into_iter().flat_map(|(name, role)| named(audit, name).into_iter().map(move |it| (it, role)));
     for (name, role) in named.chain(others) {
         if !columns.iter().any(|it| it.name == name) {
@@ -145,11 +145,22 @@ fn columns(record: &Record) -> Vec<SourceColumn> {
     columns
 }
 
+/// Columns of which every file with rows has a value: a description names the columns of all files of a type at once.
+fn common_columns(dataset: &Dataset, with_rows: &HashSet<FileId>) -> Vec<String> {
+    let file_of = |id: SampleId| dataset.sample(id).origin.file;
+    let is_common = |column: &&Column| {
+        let files: HashSet<FileId> = dataset.ids().filter(|id| column.get(*id).is_some()).map(file_of).collect();
+        with_rows.is_subset(&files)
+    };
+    dataset.columns().iter().filter(is_common).map(|it| it.name.clone()).collect()
+}
+
 /// The columns that were asked for under a name, or that the reader said it found.
 fn named(audit: &v1::Audit, role: &str) -> Vec<String> {
-    let asked = audit.config.get(role).and_then(Json::as_str).filter(|it| *it != "guessed");
-    if let Some(asked) = asked {
-        return if role == "text" { asked.split(',').map(str::to_owned).collect() } else { vec![asked.to_owned()] };
+    match audit.config.get(role) {
+        Some(Json::Array(names)) => return names.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        Some(Json::String(name)) if name != "guessed" => return vec![name.clone()],
+        _ => {}
     }
     let found = |note: &String| {
         let (name, _) = note.strip_prefix(&format!("{role} column: `"))?.rsplit_once("` (")?;
@@ -162,7 +173,7 @@ fn named(audit: &v1::Audit, role: &str) -> Vec<String> {
 fn relative(path: &Path, out: &Path) -> String {
     let within = path.canonicalize().ok().zip(out.canonicalize().ok());
     let within = within.and_then(|(path, out)| path.strip_prefix(out).ok().map(Path::to_owned));
-    within.unwrap_or_else(|| path.to_owned()).display().to_string().replace('\\', "/")
+    within.unwrap_or_else(|| path.to_owned()).display().to_string().replace(std::path::MAIN_SEPARATOR, "/")
 }
 
 /// All files of the same ending in the folder of a file.

@@ -1,6 +1,7 @@
 //! One file per command.
 
 use std::path::PathBuf;
+use std::sync::Once;
 
 use tamis::config::FileConfig;
 use tamis::keep_order::{KeepBy, KeepOrder};
@@ -110,9 +111,13 @@ fn set_n_threads(asked: Option<usize>) -> anyhow::Result<()> {
     if let Some(n) = asked.filter(|n| !(1..=MAX_THREADS).contains(n)) {
         return Err(Usage(format!("threads is {n}, expected a number from 1 to {MAX_THREADS}")).into());
     }
+    // A command that audits twice has one pool.
+    static IS_SET: Once = Once::new();
+    let mut built = Ok(());
     // Zero is rayon's word for one per core.
     let threads = asked.unwrap_or(0);
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+    IS_SET.call_once(|| built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global());
+    Ok(built?)
 }
 
 /// The device that was asked for, by flag or file.

@@ -135,6 +135,7 @@ pub enum ConfigError {
 /// # Errors
 /// When a file is there and cannot be read or used.
 pub fn load(path: Option<&Path>) -> Result<(FileConfig, Option<PathBuf>), ConfigError> {
+    let is_named = path.is_some();
     let (path, text) = match path {
         Some(path) => (path.to_owned(), read(path)?),
         None => match found()? {
@@ -146,6 +147,7 @@ pub fn load(path: Option<&Path>) -> Result<(FileConfig, Option<PathBuf>), Config
     let config = parse(&text, is_pyproject).map_err(|reason| ConfigError::Parse { path: path.clone(), reason })?;
     match config {
         Some(config) => Ok((config, Some(path))),
+        None if is_named => Err(ConfigError::Parse { path, reason: "it has no table [tool.tamis]".to_owned() }),
         None => Ok((FileConfig::default(), None)),
     }
 }

@@ -2,13 +2,9 @@
 
 mod measures;
 
-use std::collections::BTreeSet;
-
+use serde_json::Value as Json;
 use tamis_checks::DIFF_CHECKS;
-use tamis_core::{
-    Change, CheckReport, Dataset, DiffContext, Digest, Drift, Finding, Matching, Outcome, SampleId, Severity, Version,
-};
-use tamis_embed::hub::Hub;
+use tamis_core::{Change, Dataset, DiffContext, Drift, Matching, Outcome, SampleId, Severity, Version};
 use tamis_report::wire::v1::{self, ChangeRecord, CheckDiff, SampleRef, VersionOutcome, VersionRecord};
 
 use crate::record::Record;
@@ -33,14 +29,13 @@ const MAX_LISTED: usize = 1_000;
 
 /// Compares the record of a later version with that of an earlier one.
 ///
-/// `hub` is where pulled models are: the vectors of both are compared where the model that made them is there. O(n log n)
-/// time but for the permutation tests, which look at 20,000 samples at most.
+/// O(n log n) time but for the permutation tests, which look at 20,000 samples at most.
 #[must_use]
-pub fn diff<'a>(before: &'a Record, after: &'a Record, hub: &Hub, seed: u64) -> Diff<'a> {
+pub fn diff<'a>(before: &'a Record, after: &'a Record, seed: u64) -> Diff<'a> {
     let versions = [version(before), version(after)];
     let matching = Matching::new(&versions[0], &versions[1]);
     let mut warnings = warnings(before, after);
-    let (drifts, missing) = measures::drifts(before, after, &matching, hub, seed);
+    let (drifts, missing) = measures::drifts(before, after, &matching, seed);
     warnings.extend(missing);
     let cx = DiffContext { before: versions[0], after: versions[1], matching: &matching, drifts: &drifts };
     let changes = DIFF_CHECKS.iter().map(|check| (check.info().id, check.run(&cx))).collect();
@@ -49,7 +44,8 @@ pub fn diff<'a>(before: &'a Record, after: &'a Record, hub: &Hub, seed: u64) -> 
 
 fn version(record: &Record) -> Version<'_> {
     let report = record.report();
-    Version { dataset: report.dataset, fingerprints: report.fingerprints, checks: report.checks }
+    let (checks, standings) = (report.checks, report.standings);
+    Version { dataset: report.dataset, fingerprints: report.fingerprints, checks, standings }
 }
 
 impl Diff<'_> {
@@ -112,40 +108,27 @@ impl Diff<'_> {
 
     /// Every check of either version, those of the later one first.
     fn checks(&self) -> Vec<CheckDiff> {
-        fn find<'a>(version: &Version<'a>, id: &str) -> Option<&'a CheckReport> {
-            version.checks.iter().find(|it| it.info.id == id)
-        }
         let [before, after] = [version(self.before), version(self.after)];
-        let only_before = before.checks.iter().filter(|it| find(&after, it.info.id).is_none());
+        let only_before = before.checks.iter().filter(|it| after.outcome(it.info.id).is_none());
         let all = after.checks.iter().chain(only_before);
         all.map(|check| {
             let id = check.info.id;
-            let (old, new) = (find(&before, id), find(&after, id));
-            let keys = |version: &Version<'_>, check: Option<&CheckReport>| match check.map(|it| &it.outcome) {
-                Some(Outcome::Ran(result)) => Some(identities(version, &result.findings)),
-                _ => None,
-            };
-            let (old_keys, new_keys) = (keys(&before, old), keys(&after, new));
-            let both = old_keys.as_ref().zip(new_keys.as_ref());
+            let n_unmatched =
+                |own: &Version<'_>, other: &Version<'_>| own.unmatched(other, check.info).map(|it| it.len() as u64);
             CheckDiff {
                 id: id.to_owned(),
-                before: old.map(outcome),
-                after: new.map(outcome),
-                new: both.map(|(old, new)| new.difference(old).count() as u64),
-                gone: both.map(|(old, new)| old.difference(new).count() as u64),
+                before: before.outcome(id).map(outcome),
+                after: after.outcome(id).map(outcome),
+                new: n_unmatched(&after, &before),
+                gone: n_unmatched(&before, &after),
             }
         })
         .collect()
     }
 }
 
-/// The contents that each finding is about.
-fn identities(version: &Version<'_>, findings: &[Finding]) -> BTreeSet<Vec<Option<Digest>>> {
-    findings.iter().map(|finding| version.contents(&finding.samples)).collect()
-}
-
-fn outcome(check: &CheckReport) -> VersionOutcome {
-    let (outcome, result) = match &check.outcome {
+fn outcome(outcome: &Outcome) -> VersionOutcome {
+    let (outcome, result) = match outcome {
         Outcome::Ran(result) => (v1::CheckOutcome::Ran, Some(result)),
         Outcome::Skipped(_) => (v1::CheckOutcome::Skipped, None),
         Outcome::Failed(_) => (v1::CheckOutcome::Failed, None),
@@ -161,6 +144,17 @@ fn outcome(check: &CheckReport) -> VersionOutcome {
 fn version_record(path: String, record: &Record) -> VersionRecord {
     let audit = &record.audit;
     VersionRecord { path, dataset: audit.dataset.clone(), model: audit.model.clone(), tool: audit.tool.clone() }
+}
+
+/// Why a check did not run.
+fn reason(check: &v1::CheckRecord) -> &str {
+    check.reason.as_deref().unwrap_or("no reason given")
+}
+
+/// How a check was configured.
+fn options<'a>(audit: &'a v1::Audit, id: &str) -> Option<&'a Json> {
+    let checks = audit.config.get("checks")?.as_array()?;
+    checks.iter().find(|it| it["id"] == id)?.get("options")
 }
 
 /// Why findings of both may differ although the data do not.
@@ -186,15 +180,25 @@ fn warnings(before: &Record, after: &Record) -> Vec<String> {
         }
     }
     for check in &new.checks {
-        let Some(other) = old.checks.iter().find(|it| it.id == check.id) else { continue };
+        let Some(other) = old.checks.iter().find(|it| it.id == check.id) else {
+            warnings.push(format!("{} was not asked for before", check.id));
+            continue;
+        };
+        match (other.outcome == v1::CheckOutcome::Ran, check.outcome == v1::CheckOutcome::Ran) {
+            (true, false) => warnings.push(format!("{} ran before and did not now: {}", check.id, reason(check))),
+            (false, true) => warnings.push(format!("{} did not run before: {}", check.id, reason(other))),
+            _ => {}
+        }
         if let (Some(a), Some(b)) = (other.threshold, check.threshold)
             && a != b
         {
-            warnings.push(format!("{}: the threshold was {a} and is {b}", check.id));
+            warnings.push(format!("{}: the threshold was {a:.4} and is {b:.4}", check.id));
+        }
+        if options(old, &check.id) != options(new, &check.id) {
+            warnings.push(format!("{}: its options differ", check.id));
         }
     }
-    if old.config.get("checks") != new.config.get("checks") {
-        warnings.push("the checks or their options differ".to_owned());
-    }
+    let is_gone = |it: &&v1::CheckRecord| new.checks.iter().all(|other| other.id != it.id);
+    warnings.extend(old.checks.iter().filter(is_gone).map(|it| format!("{} was not asked for now", it.id)));
     warnings
 }

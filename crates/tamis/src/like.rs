@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize as _;
 use serde_json::Value as Json;
 use tamis_checks::{BadOption, CHECKS};
 use tamis_core::{Report, SplitRole};
@@ -10,6 +11,7 @@ use tamis_report::wire::v1::{self, InputRecord, NotFinite};
 
 use crate::config::FileConfig;
 use crate::record::{self, RecordError};
+use crate::triage::Suppression;
 
 /// What is recorded where nothing was asked for.
 const GUESSED: &str = "guessed";
@@ -93,7 +95,7 @@ impl Like {
         let list = |text: Option<String>| text.map(|it| it.split(',').map(str::to_owned).collect()).unwrap_or_default();
         let mut config = FileConfig {
             from: asked("from", GUESSED)?,
-            text: list(asked("text", GUESSED)?),
+            text: self.texts()?,
             image: asked("image", GUESSED)?,
             label: asked("label", GUESSED)?,
             split: asked("split", GUESSED)?,
@@ -104,10 +106,28 @@ impl Like {
             keep: list(asked("keep", crate::audit::USUAL_KEEP)?),
             fail_on: asked("fail_on", "")?,
             seed: Some(self.audit.seed),
+            baseline: asked("baseline", NONE)?.map(PathBuf::from),
+            suppress: self.suppressions()?,
             ..FileConfig::default()
         };
         self.add_checks(&mut config)?;
         Ok((config, asked("config_file", NONE)?.map(PathBuf::from)))
+    }
+
+    /// The columns of texts that were named.
+    fn texts(&self) -> Result<Vec<String>, LikeError> {
+        match self.audit.config.get("text") {
+            Some(Json::String(text)) if text == GUESSED => Ok(Vec::new()),
+            Some(names) => Vec::deserialize(names).map_err(|_| self.bad("text")),
+            None => Err(self.bad("text")),
+        }
+    }
+
+    /// The suppressions as they were; whether one has expired is for the day of the new audit to say.
+    fn suppressions(&self) -> Result<Vec<Suppression>, LikeError> {
+        let bad = || self.bad("suppress");
+        let suppressions = self.audit.config.get("suppress").ok_or_else(bad)?;
+        Vec::deserialize(suppressions).map_err(|_| bad())
     }
 
     /// The checks that ran, with the options that are not at their default.

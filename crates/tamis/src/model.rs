@@ -8,6 +8,9 @@ use tamis_embed::{Device, EmbedError, Encoded, ImageModel, Manifest, ModelError,
 /// Raised when the same model gives other vectors than before, so that vectors of an older version are not taken up.
 const EMBED_VERSION: &str = "1";
 
+/// What vectors are called in a store.
+pub(crate) const VECTORS: &str = "vector";
+
 /// How many vectors of the data weigh as much as the mean that comes with a model. Chosen so that a few images are
 /// compared in the light of others, and some hundreds in their own.
 const CENTER_WEIGHT: f64 = 100.0;
@@ -98,7 +101,8 @@ impl Model {
     #[must_use]
     pub fn device_facts(&self) -> DeviceFacts {
         let device = self.device();
-        DeviceFacts { device: device.name().to_owned(), dtype: device.dtype().to_owned() }
+        let (device, dtype) = (device.name().to_owned(), device.dtype().to_owned());
+        DeviceFacts { device, dtype, vectors: self.producer().id() }
     }
 
     /// What an audit records of the model.
@@ -130,7 +134,7 @@ impl Model {
         };
         let input = format!("{reads} {:?} {:?}", facts.input, manifest.weights_format);
         Producer::new(
-            "vector",
+            VECTORS,
             &[
                 ("version", EMBED_VERSION),
                 ("architecture", &manifest.architecture),

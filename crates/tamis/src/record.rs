@@ -19,6 +19,7 @@ use tamis_report::wire::v1::{self, Names, UnknownName};
 
 use crate::audit::check_def;
 use crate::ingest::{records_producer, vector_of};
+use crate::model::VECTORS;
 
 /// A record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,7 @@ pub struct Record {
     config: Evidence,
     timing: Vec<StageTime>,
     outputs: Vec<InputFile>,
+    vectors: Option<Digest>,
     dir: PathBuf,
     /// Keeps audits out of the folder.
     store: Store,
@@ -174,6 +176,7 @@ impl Record {
             timing: timing.collect(),
             outputs: audit.outputs.iter().map(input_file).collect(),
             standings: standings(&audit, &findings),
+            vectors: audit.vectors.as_deref().and_then(digest),
             audit,
             findings,
             dataset,
@@ -192,7 +195,7 @@ impl Record {
     /// All that outputs get to see.
     #[must_use]
     pub fn report(&self) -> Report<'_> {
-        let device = self.audit.device.clone().zip(self.audit.dtype.clone());
+        let device = self.audit.device.clone().zip(self.audit.dtype.clone()).zip(self.vectors);
         Report {
             version: &self.audit.tool.version,
             command: self.audit.command.clone(),
@@ -208,7 +211,7 @@ impl Record {
             pairs: self.pairs.iter().collect(),
             map: self.map.as_ref(),
             model: self.audit.model.as_ref().map(model),
-            device: device.map(|(device, dtype)| DeviceFacts { device, dtype }),
+            device: device.map(|((device, dtype), vectors)| DeviceFacts { device, dtype, vectors }),
             seed: self.audit.seed,
             checks: &self.checks,
             standings: &self.standings,
@@ -218,12 +221,12 @@ impl Record {
         }
     }
 
-    /// The vectors that `producer` made of the contents.
+    /// The vectors of the contents; `None` where no check needed any.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn vectors(&self, producer: &Producer) -> Result<Vectors, StoreError> {
-        self.store.table(producer).map(Vectors)
+    pub fn vectors(&self) -> Result<Option<Vectors>, StoreError> {
+        self.vectors.map(|id| self.store.table(&Producer::known(VECTORS, id)).map(Vectors)).transpose()
     }
 
     /// Names the files of the record anew, one of which has changed.

@@ -107,6 +107,12 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// The file it was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads `findings.jsonl`, or that file in the folder of a record.
     ///
     /// # Errors

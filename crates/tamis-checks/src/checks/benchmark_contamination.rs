@@ -10,6 +10,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "benchmark-contamination",
         summary: "a sample of a benchmark stands in the data",
         page: include_str!("benchmark_contamination.md"),
+        judges_labels: false,
     },
     build: |table| {
         let options: LeakOptions = options(DEF.info.id, table)?;

@@ -16,6 +16,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "conflicting-labels",
         summary: "the same sample has different labels",
         page: include_str!("conflicting_labels.md"),
+        judges_labels: true,
     },
     build: |table| options::<ConflictingLabels>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
 };

@@ -12,6 +12,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "empty-text",
         summary: "a text holds nothing but white space",
         page: include_str!("empty_text.md"),
+        judges_labels: false,
     },
     build: |table| options::<EmptyText>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
 };

@@ -15,6 +15,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "exact-duplicate",
         summary: "the same sample stands in the dataset more than once",
         page: include_str!("exact_duplicate.md"),
+        judges_labels: false,
     },
     build: |table| options::<ExactDuplicate>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
 };

@@ -18,6 +18,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "label-error",
         summary: "a given label is probably wrong",
         page: include_str!("label_error.md"),
+        judges_labels: true,
     },
     build: |table| {
         let check: LabelError = options(DEF.info.id, table)?;

@@ -17,6 +17,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "near-duplicate",
         summary: "two samples of one split are almost the same",
         page: include_str!("near_duplicate.md"),
+        judges_labels: false,
     },
     build: |table| {
         let check: NearDuplicate = options(DEF.info.id, table)?;

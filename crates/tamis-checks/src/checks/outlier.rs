@@ -11,7 +11,12 @@ use super::{BadOption, CheckDef, options};
 use crate::stats::quantile;
 
 pub(super) static DEF: CheckDef = CheckDef {
-    info: CheckInfo { id: "outlier", summary: "a sample is far from all others", page: include_str!("outlier.md") },
+    info: CheckInfo {
+        id: "outlier",
+        summary: "a sample is far from all others",
+        page: include_str!("outlier.md"),
+        judges_labels: false,
+    },
     build: |table| {
         let check: Outlier = options(DEF.info.id, table)?;
         let reason = match &check {

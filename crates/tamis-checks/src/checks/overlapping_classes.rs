@@ -16,6 +16,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "overlapping-classes",
         summary: "two classes can hardly be told apart",
         page: include_str!("overlapping_classes.md"),
+        judges_labels: true,
     },
     build: |table| {
         let check: OverlappingClasses = options(DEF.info.id, table)?;

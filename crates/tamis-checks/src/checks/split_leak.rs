@@ -10,6 +10,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "split-leak",
         summary: "a sample that is evaluated on also stands in a split before it",
         page: include_str!("split_leak.md"),
+        judges_labels: false,
     },
     build: |table| {
         let options: LeakOptions = options(DEF.info.id, table)?;

@@ -11,6 +11,7 @@ pub(super) static DEF: CheckDef = CheckDef {
         id: "unreadable-sample",
         summary: "a row or file could not be read",
         page: include_str!("unreadable_sample.md"),
+        judges_labels: false,
     },
     build: |table| options::<UnreadableSample>(DEF.info.id, table).map(|it| Box::new(it) as Box<dyn Check>),
 };

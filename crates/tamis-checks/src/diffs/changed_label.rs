@@ -10,6 +10,7 @@ static INFO: CheckInfo = CheckInfo {
     id: "changed-label",
     summary: "Unchanged samples whose label is another one now",
     page: include_str!("changed_label.md"),
+    judges_labels: false,
 };
 
 impl DiffCheck for ChangedLabel {

@@ -8,6 +8,7 @@ static INFO: CheckInfo = CheckInfo {
     id: "drifted-measure",
     summary: "Measures whose distribution differs by more than chance",
     page: include_str!("drifted_measure.md"),
+    judges_labels: false,
 };
 
 /// Effect from which a drift is of medium severity. A convention: a tenth of the samples stand elsewhere.

@@ -8,6 +8,7 @@ static INFO: CheckInfo = CheckInfo {
     id: "moved-sample",
     summary: "Unchanged samples that stand in another split now",
     page: include_str!("moved_sample.md"),
+    judges_labels: false,
 };
 
 impl DiffCheck for MovedSample {

@@ -18,9 +18,9 @@ use tamis_data::atomic::Commits;
 
 use crate::common::{Read, read_with};
 
-static NEAR: CheckInfo = CheckInfo { id: "near-duplicate", summary: "", page: "" };
-static OUTLIER: CheckInfo = CheckInfo { id: "outlier", summary: "", page: "" };
-static LABEL: CheckInfo = CheckInfo { id: "label-error", summary: "", page: "" };
+static NEAR: CheckInfo = CheckInfo { id: "near-duplicate", summary: "", page: "", judges_labels: false };
+static OUTLIER: CheckInfo = CheckInfo { id: "outlier", summary: "", page: "", judges_labels: false };
+static LABEL: CheckInfo = CheckInfo { id: "label-error", summary: "", page: "", judges_labels: true };
 
 fn table(path: &std::path::Path) -> RecordBatch {
     let builder = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap();

@@ -6,8 +6,8 @@
 use serde_json::Value as Json;
 use tamis_core::report::wilson_interval;
 
-use super::{interval, share, whole};
-use crate::prose::{count, counted, number};
+use super::{share, whole};
+use crate::prose::{count, counted, interval, number, percent};
 use crate::wire::v1::{Audit, CheckOutcome, CheckRecord};
 
 /// One row.
@@ -46,67 +46,155 @@ const COUNTED: &str = "none: all were counted";
 /// All rows, in a fixed order. `n_independent` is the number of families among the samples that can be read.
 #[must_use]
 pub fn measures(audit: &Audit, n_independent: u64) -> Vec<Measure> {
-    let row = |(name, iso, nist): &(&'static str, &'static str, &'static str)| Measure {
-        name,
-        value: value(audit, name, n_independent),
-        iso,
-        nist,
-    };
-    ROWS.iter().map(row).collect()
+    let measure =
+        |Row { name, iso, nist, value }: &Row| Measure { name, value: value(audit, n_independent), iso, nist };
+    ROWS.iter().map(measure).collect()
 }
 
-/// What is measured, its code and name in ISO/IEC 5259-2, and the subcategory of the NIST AI RMF.
-const ROWS: [(&str, &str, &str); 21] = [
-    ("labels that are right, estimated", "Acc-ML-7 data label accuracy", "MAP 2.3"),
-    ("samples that can be read", "Acc-ML-1 syntactic data accuracy", "MAP 2.3"),
-    ("samples far from all others", "Acc-ML-4 risk of dataset inaccuracy", "MEASURE 3.1"),
-    ("records with something in them", "Com-ML-4 data record completeness", "MAP 2.3"),
-    ("samples with a label", "Com-ML-5 data label completeness", "MAP 2.3"),
-    ("samples that stand there more than once", "Con-ML-1 data record consistency", "MAP 2.3"),
-    ("samples with a near copy in their split", "Con-ML-1 data record consistency", "MAP 2.3"),
-    ("samples without an identical one of another label", "Con-ML-2 data label consistency", "MAP 2.3"),
-    ("families of identical samples and copies", "Sim-ML-1 sample similarity", "MAP 2.3"),
-    ("distance of the labels from equal shares", "Bal-ML-8 label distribution balance", "MEASURE 2.11"),
-    ("labels", "Div-ML-1 label richness", "MEASURE 2.11"),
-    ("evaluated samples that stand in the training data", "", "MEASURE 2.1"),
-    ("benchmark samples that stand in the training data", "", "MEASURE 2.1"),
-    ("brightness by label", "Bal-ML-1 brightness balance", "MEASURE 2.11"),
-    ("resolution by label", "Bal-ML-2 resolution balance", "MEASURE 2.11"),
-    ("labels with enough samples", "Eft-ML-2 category size effectiveness", "MAP 2.3"),
-    ("share of the target population", "Rep-ML-1 representativeness", "MEASURE 2.11"),
-    ("age of the data", "Cur-ML-1 currentness", "MAP 2.3"),
-    ("samples with personal data", "Idn-ML-1 identifiability", "MEASURE 2.10"),
-    ("samples that a person reviewed", "Aud-ML-1 audited records", "MEASURE 1.1"),
-    ("origin, trust, rights, cost of the data", "Tra-ML, Cre-ML, Rel-ML", "MAP 4.1"),
+/// A measure that can be taken: its names, and how.
+struct Row {
+    name: &'static str,
+    iso: &'static str,
+    nist: &'static str,
+    /// From the record and the number of families.
+    value: fn(&Audit, u64) -> Measured,
+}
+
+static ROWS: [Row; 21] = [
+    Row {
+        name: "labels that are right, estimated",
+        iso: "Acc-ML-7 data label accuracy",
+        nist: "MAP 2.3",
+        value: |audit, _| label_accuracy(audit),
+    },
+    Row {
+        name: "samples that can be read",
+        iso: "Acc-ML-1 syntactic data accuracy",
+        nist: "MAP 2.3",
+        value: |audit, _| rate_of(audit, "unreadable-sample", Part::Unflagged),
+    },
+    Row {
+        name: "samples far from all others",
+        iso: "Acc-ML-4 risk of dataset inaccuracy",
+        nist: "MEASURE 3.1",
+        value: |audit, _| rate_of(audit, "outlier", Part::Flagged),
+    },
+    Row {
+        name: "records with something in them",
+        iso: "Com-ML-4 data record completeness",
+        nist: "MAP 2.3",
+        value: |audit, _| completeness(audit),
+    },
+    Row {
+        name: "samples with a label",
+        iso: "Com-ML-5 data label completeness",
+        nist: "MAP 2.3",
+        value: |audit, _| labeled(audit),
+    },
+    Row {
+        name: "samples that stand there more than once",
+        iso: "Con-ML-1 data record consistency",
+        nist: "MAP 2.3",
+        value: |audit, _| rate_of(audit, "exact-duplicate", Part::Flagged),
+    },
+    Row {
+        name: "samples with a near copy in their split",
+        iso: "Con-ML-1 data record consistency",
+        nist: "MAP 2.3",
+        value: |audit, _| rate_of(audit, "near-duplicate", Part::Flagged),
+    },
+    Row {
+        name: "samples without an identical one of another label",
+        iso: "Con-ML-2 data label consistency",
+        nist: "MAP 2.3",
+        value: |audit, _| rate_of(audit, "conflicting-labels", Part::Unflagged),
+    },
+    Row {
+        name: "families of identical samples and copies",
+        iso: "Sim-ML-1 sample similarity",
+        nist: "MAP 2.3",
+        value: families,
+    },
+    Row {
+        name: "distance of the labels from equal shares",
+        iso: "Bal-ML-8 label distribution balance",
+        nist: "MEASURE 2.11",
+        value: |audit, _| imbalance(audit),
+    },
+    Row { name: "labels", iso: "Div-ML-1 label richness", nist: "MEASURE 2.11", value: |audit, _| richness(audit) },
+    Row {
+        name: "evaluated samples that stand in the training data",
+        iso: "",
+        nist: "MEASURE 2.1",
+        value: |audit, _| rate_of(audit, "split-leak", Part::Flagged),
+    },
+    Row {
+        name: "benchmark samples that stand in the training data",
+        iso: "",
+        nist: "MEASURE 2.1",
+        value: |audit, _| rate_of(audit, "benchmark-contamination", Part::Flagged),
+    },
+    Row {
+        name: "brightness by label",
+        iso: "Bal-ML-1 brightness balance",
+        nist: "MEASURE 2.11",
+        value: |audit, _| of_pictures(audit),
+    },
+    Row {
+        name: "resolution by label",
+        iso: "Bal-ML-2 resolution balance",
+        nist: "MEASURE 2.11",
+        value: |audit, _| of_pictures(audit),
+    },
+    Row {
+        name: "labels with enough samples",
+        iso: "Eft-ML-2 category size effectiveness",
+        nist: "MAP 2.3",
+        value: |_, _| not_applicable("nobody said how many are enough"),
+    },
+    Row {
+        name: "share of the target population",
+        iso: "Rep-ML-1 representativeness",
+        nist: "MEASURE 2.11",
+        value: |_, _| not_applicable("no target population was named"),
+    },
+    Row {
+        name: "age of the data",
+        iso: "Cur-ML-1 currentness",
+        nist: "MAP 2.3",
+        value: |_, _| not_applicable("no range of dates was named"),
+    },
+    Row {
+        name: "samples with personal data",
+        iso: "Idn-ML-1 identifiability",
+        nist: "MEASURE 2.10",
+        value: |_, _| not_measured("no check looks for it"),
+    },
+    Row {
+        name: "samples that a person reviewed",
+        iso: "Aud-ML-1 audited records",
+        nist: "MEASURE 1.1",
+        value: |_, _| not_measured("an audit knows of no reviews"),
+    },
+    Row {
+        name: "origin, trust, rights, cost of the data",
+        iso: "Tra-ML, Cre-ML, Rel-ML",
+        nist: "MAP 4.1",
+        value: |_, _| not_applicable("not computable from data alone"),
+    },
 ];
 
-/// The number of the row with this name.
-fn value(audit: &Audit, name: &str, n_independent: u64) -> Measured {
-    let is_text = audit.dataset.modality == "text";
-    let rate = |id, part| rate_of(audit, id, part);
-    match name {
-        "labels that are right, estimated" => label_accuracy(audit),
-        "samples that can be read" => rate("unreadable-sample", Part::Unflagged),
-        "samples far from all others" => rate("outlier", Part::Flagged),
-        "records with something in them" if is_text => rate("empty-text", Part::Unflagged),
-        "records with something in them" => not_applicable("a picture that can be read is not empty"),
-        "samples with a label" => labeled(audit),
-        "samples that stand there more than once" => rate("exact-duplicate", Part::Flagged),
-        "samples with a near copy in their split" => rate("near-duplicate", Part::Flagged),
-        "samples without an identical one of another label" => rate("conflicting-labels", Part::Unflagged),
-        "families of identical samples and copies" => families(audit, n_independent),
-        "distance of the labels from equal shares" => imbalance(audit),
-        "labels" => richness(audit),
-        "evaluated samples that stand in the training data" => rate("split-leak", Part::Flagged),
-        "benchmark samples that stand in the training data" => rate("benchmark-contamination", Part::Flagged),
-        "brightness by label" | "resolution by label" if is_text => not_applicable("the samples are texts"),
-        "brightness by label" | "resolution by label" => not_measured("no check looks at it"),
-        "labels with enough samples" => not_applicable("nobody said how many are enough"),
-        "share of the target population" => not_applicable("no target population was named"),
-        "age of the data" => not_applicable("no range of dates was named"),
-        "samples with personal data" => not_measured("no check looks for it"),
-        "samples that a person reviewed" => not_measured("an audit knows of no reviews"),
-        _ => not_applicable("not computable from data alone"),
+fn completeness(audit: &Audit) -> Measured {
+    match audit.dataset.modality.as_str() {
+        "text" => rate_of(audit, "empty-text", Part::Unflagged),
+        _ => not_applicable("a picture that can be read is not empty"),
+    }
+}
+
+fn of_pictures(audit: &Audit) -> Measured {
+    match audit.dataset.modality.as_str() {
+        "text" => not_applicable("the samples are texts"),
+        _ => not_measured("no check looks at it"),
     }
 }
 
@@ -170,7 +258,7 @@ fn label_accuracy(audit: &Audit) -> Measured {
     match WrongLabels::of(check) {
         None => Measured::NotMeasured("the check label-error left no estimate".to_owned()),
         Some(it) => Measured::Value {
-            value: format!("{:.1} %", (1.0 - it.rate) * 100.0),
+            value: percent(1.0 - it.rate),
             denominator: format!("{} labels of distinct samples", count(whole(it.n))),
             interval: format!("{} (90 %)", interval([1.0 - it.high, 1.0 - it.low])),
         },

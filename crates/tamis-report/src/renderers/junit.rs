@@ -29,7 +29,7 @@ impl Renderer for Junit {
     }
 
     fn render(&self, report: &Report<'_>, _: &RenderOptions, out: &mut dyn io::Write) -> Result<(), RenderError> {
-        let mut wires = v1::findings(report);
+        let mut fingerprints = v1::fingerprints(report);
         let all: Vec<Counts> = (0..report.checks.len()).map(|idx| Counts::of(report, idx)).collect();
         let sum = |of: fn(&Counts) -> usize| all.iter().map(of).sum::<usize>();
         writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
@@ -42,10 +42,10 @@ impl Renderer for Junit {
                 out,
                 r#"  <testsuite name="{id}" tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}">"#
             )?;
-            for ((finding, standing), wire) in
-                check.outcome.findings().iter().zip(report.standings_of(idx)).zip(wires.by_ref())
+            for ((finding, standing), fingerprint) in
+                check.outcome.findings().iter().zip(report.standings_of(idx)).zip(fingerprints.by_ref())
             {
-                case(out, report, (id, finding, standing), &wire?)?;
+                case(out, report, (id, finding, standing), &fingerprint)?;
             }
             if check.outcome.findings().is_empty() {
                 without_findings(out, check)?;
@@ -96,10 +96,10 @@ fn case(
     out: &mut dyn io::Write,
     report: &Report<'_>,
     (id, finding, standing): (&str, &Finding, &Standing),
-    wire: &v1::Finding,
+    fingerprint: &str,
 ) -> io::Result<()> {
     let key = finding.samples.first().map_or("dataset", |id| report.dataset.key(*id));
-    let name = escaped(&format!("{} {}", cut(key, MAX_MESSAGE), &wire.fingerprint[..8]));
+    let name = escaped(&format!("{} {}", cut(key, MAX_MESSAGE), &fingerprint[..8]));
     let place = Place::of_finding(report, finding);
     let file = place.as_ref().map(|it| format!(r#" file="{}""#, escaped(&it.path))).unwrap_or_default();
     let line = place.and_then(|it| it.line).map(|line| format!(r#" line="{line}""#)).unwrap_or_default();
@@ -109,7 +109,7 @@ fn case(
         None => {
             let message = escaped(&cut(&visible(&finding.message), MAX_MESSAGE));
             let severity = finding.severity.id();
-            let text = escaped_lines(&described(report, finding, wire));
+            let text = escaped_lines(&described(report, finding, fingerprint));
             writeln!(out, r#"      <failure type="{severity}" message="{message}">{text}</failure>"#)?;
         }
     }
@@ -117,7 +117,7 @@ fn case(
 }
 
 /// What was found, about which samples, and what to do: one thing a line.
-fn described(report: &Report<'_>, finding: &Finding, wire: &v1::Finding) -> Vec<String> {
+fn described(report: &Report<'_>, finding: &Finding, fingerprint: &str) -> Vec<String> {
     let dataset = report.dataset;
     let confidence = finding.confidence.id();
     let mut lines = vec![format!("{} (severity {}, confidence {confidence})", finding.message, finding.severity.id())];
@@ -130,7 +130,7 @@ fn described(report: &Report<'_>, finding: &Finding, wire: &v1::Finding) -> Vec<
         lines.push(format!("and {}", prose::counted(finding.samples.len() - MAX_SAMPLES, "more sample")));
     }
     lines.extend(prose::remedy(dataset, finding));
-    lines.push(format!("fingerprint {}", wire.fingerprint));
+    lines.push(format!("fingerprint {fingerprint}"));
     lines
 }
 

@@ -102,12 +102,12 @@ fn results(report: &Report<'_>, all: &[Ranked<'_>], max_results: usize, max_byte
 }
 
 fn result(report: &Report<'_>, ranked: &Ranked<'_>) -> Json {
-    let Ranked { info, finding, standing, wire } = ranked;
+    let Ranked { info, finding, standing, fingerprint } = ranked;
     let place = Place::of_finding(report, finding);
-    let mut fingerprints = json!({ "tamis/v1": wire.fingerprint });
+    let mut fingerprints = json!({ "tamis/v1": fingerprint });
     if place.as_ref().is_none_or(|it| it.line.is_none()) {
         // Without a line GitHub would take the hash of the file's first line for all findings of the file.
-        fingerprints["primaryLocationLineHash"] = Json::from(wire.fingerprint.as_str());
+        fingerprints["primaryLocationLineHash"] = Json::from(fingerprint.as_str());
     }
     let first = place.map(|place| {
         let mut location = location(&place);
@@ -124,9 +124,9 @@ fn result(report: &Report<'_>, ranked: &Ranked<'_>) -> Json {
         "locations": first.into_iter().collect::<Vec<_>>(),
         "partialFingerprints": fingerprints,
         "properties": {
-            "severity": wire.severity,
-            "confidence": wire.confidence,
-            "score": wire.score,
+            "severity": finding.severity.id(),
+            "confidence": finding.confidence.id(),
+            "score": finding.score,
             "samples": finding.samples.len(),
         },
     });
@@ -299,6 +299,6 @@ mod tests {
         about_all.finding = &finding;
         let result = result(&report, &about_all);
         assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "mail/train.jsonl");
-        assert_eq!(result["partialFingerprints"]["primaryLocationLineHash"], about_all.wire.fingerprint.as_str());
+        assert_eq!(result["partialFingerprints"]["primaryLocationLineHash"], about_all.fingerprint.as_str());
     }
 }

@@ -36,7 +36,9 @@ pub use diff::{
     ChangeRecord, CheckDiff, DIFF_SCHEMA, Diff, DriftRecord, Outcome as VersionOutcome, SampleCounts, ShareRecord,
     VersionRecord,
 };
-pub use finding::{Action, Baseline, Confidence, Finding, SampleRef, Severity, Suggestion, Suppressed, findings};
+pub use finding::{
+    Action, Baseline, Confidence, Finding, SampleRef, Severity, Suggestion, Suppressed, findings, fingerprints,
+};
 pub use labels::{
     Array, ClassNoiseRecord, ConfidentCounts, ConfusionRecord, EvidenceRecord, LABELS_SCHEMA, LabelCounts, Labels,
     RateRecord, ReviewRecord,
@@ -103,7 +105,7 @@ fn json(report: &Report<'_>, owner: &str, name: &str, value: &Value) -> Result<J
     })
 }
 
-fn finite(owner: &str, name: &str, number: f64) -> Result<f64, NotFinite> {
+pub(crate) fn finite(owner: &str, name: &str, number: f64) -> Result<f64, NotFinite> {
     if number.is_finite() {
         return Ok(number);
     }

@@ -55,6 +55,42 @@ pub(crate) fn run_on(
     inputs: Vec<Input>,
     further: impl FnOnce(&Report<'_>, &Commits) -> anyhow::Result<Vec<InputFile>>,
 ) -> anyhow::Result<ExitStatus> {
+    let plan = plan(args, inputs)?;
+    let bars = Bars::new(args.read.quiet);
+    if args.dry_run {
+        let store = Store::temporary(&config::scratch_dir())?;
+        interrupt::remove_scratch(store.dir().to_owned());
+        let dry_run = dry_run::dry_run(&plan.options, &store, &bars)?;
+        std::io::stdout().write_all(dry_run_text(&dry_run).as_bytes())?;
+        return Ok(ExitStatus::Clean);
+    }
+    interrupt::say_how_to_resume(&plan.options.out);
+    let fail_on = plan.options.fail_on;
+    let audit = recorded(plan.options, &plan.triage, &plan.page, &bars, further)?;
+    match print(&audit, plan.renderer, plan.page) {
+        // Whoever read the report had enough of it; what was found stands.
+        Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    Ok(status(&audit.report(), fail_on, args.report.exit_zero))
+}
+
+/// Audits data as `tamis audit PATH --out DIR` does, but prints no report.
+pub(super) fn record(args: &AuditArgs) -> anyhow::Result<()> {
+    let plan = plan(args, inputs(&args.read)?)?;
+    recorded(plan.options, &plan.triage, &plan.page, &Bars::new(args.read.quiet), |_, _| Ok(Vec::new()))?;
+    Ok(())
+}
+
+/// All that an audit was asked for, known to be usable before hours of work.
+struct Plan {
+    options: AuditOptions,
+    triage: Triage,
+    page: RenderOptions,
+    renderer: &'static dyn Renderer,
+}
+
+fn plan(args: &AuditArgs, inputs: Vec<Input>) -> anyhow::Result<Plan> {
     let (file, config_file) = base(args)?;
     set_threads(&args.read, &file)?;
     let fail_on = fail_on(args, &file)?;
@@ -65,34 +101,8 @@ pub(crate) fn run_on(
         Usage(format!("there is no format `{format}`, expected one of {}", known.join(", ")))
     })?;
     let page = page(args, &file)?;
-    let bars = Bars::new(args.read.quiet);
-    let triage = triage(args, &file)?;
     let options = options(args, inputs, &file, fail_on, config_file)?;
-    if args.dry_run {
-        let store = Store::temporary(&config::scratch_dir())?;
-        interrupt::remove_scratch(store.dir().to_owned());
-        let dry_run = dry_run::dry_run(&options, &store, &bars)?;
-        std::io::stdout().write_all(dry_run_text(&dry_run).as_bytes())?;
-        return Ok(ExitStatus::Clean);
-    }
-    interrupt::say_how_to_resume(&options.out);
-    let audit = recorded(options, &triage, &page, &bars, further)?;
-    match print(&audit, renderer, page) {
-        // Whoever read the report had enough of it; what was found stands.
-        Err(RenderError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
-    Ok(status(&audit, fail_on, args.report.exit_zero))
-}
-
-/// Audits data as `tamis audit PATH --out DIR` does, but prints no report.
-pub(super) fn record(args: &AuditArgs) -> anyhow::Result<()> {
-    let (file, config_file) = base(args)?;
-    let bars = Bars::new(args.read.quiet);
-    let triage = triage(args, &file)?;
-    let options = options(args, inputs(&args.read)?, &file, fail_on(args, &file)?, config_file)?;
-    recorded(options, &triage, &page(args, &file)?, &bars, |_, _| Ok(Vec::new()))?;
-    Ok(())
+    Ok(Plan { triage: triage(args, &file, &options.out)?, options, page, renderer })
 }
 
 /// Audits, and writes the record.
@@ -115,11 +125,16 @@ fn recorded(
     Ok(audit)
 }
 
-/// What decides which findings count, read before hours of work and before this run takes the place of the baseline.
-fn triage(args: &AuditArgs, file: &FileConfig) -> Result<Triage, ConfigError> {
+/// What decides which findings count.
+fn triage(args: &AuditArgs, file: &FileConfig, out: &Path) -> anyhow::Result<Triage> {
     let baseline = args.report.baseline.as_ref().or(file.baseline.as_ref());
     let baseline = baseline.map(|path| Baseline::read(path)).transpose()?;
-    Triage::new(baseline, file.suppress.clone(), args.report.today.unwrap_or_else(today))
+    if let Some(path) = baseline.as_ref().map(Baseline::path).filter(|it| is_same(it, &out.join("findings.jsonl"))) {
+        let path = path.display();
+        let mend = "expected a copy of it in another place, or another --out: a second run would know all that the first one found";
+        return Err(Usage(format!("the baseline `{path}` is what this run writes; {mend}")).into());
+    }
+    Ok(Triage::new(baseline, file.suppress.clone(), args.report.today.unwrap_or_else(today))?)
 }
 
 /// The day in UTC.
@@ -153,7 +168,7 @@ fn options(
         Some(n) => WindowSize { texts: n, images: n, ..WindowSize::default() },
     };
     let out = args.out.clone().or_else(|| file.out.clone()).unwrap_or_else(|| PathBuf::from("tamis-out"));
-    if let Some(input) = inputs.iter().find(|it| is_same_folder(&it.path, &out)) {
+    if let Some(input) = inputs.iter().find(|it| is_same(&it.path, &out)) {
         let path = input.path.display();
         return Err(Usage(format!("--out is `{path}`, which is read: expected another folder for the record")).into());
     }
@@ -180,7 +195,7 @@ fn options(
 }
 
 /// Whether both are there and lead to one place.
-fn is_same_folder(a: &Path, b: &Path) -> bool {
+fn is_same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
@@ -218,17 +233,21 @@ pub(super) fn for_stdout(mut options: RenderOptions) -> RenderOptions {
     options
 }
 
-/// A check that failed beats findings.
-fn status(audit: &Audit, fail_on: Severity, exit_zero: bool) -> ExitStatus {
-    let report = audit.report();
-    let mut failed = false;
+/// Whether a check failed; says which.
+pub(super) fn has_failed(report: &Report<'_>) -> bool {
+    let mut has_failed = false;
     for check in report.checks {
         if let Outcome::Failed(reason) = &check.outcome {
-            failed = true;
+            has_failed = true;
             print_to_stderr(&format!("error: check {} failed: {reason}\n", check.info.id));
         }
     }
-    if failed {
+    has_failed
+}
+
+/// A check that failed beats findings.
+fn status(report: &Report<'_>, fail_on: Severity, exit_zero: bool) -> ExitStatus {
+    if has_failed(report) {
         return ExitStatus::Failed;
     }
     let found = report.worst().is_some_and(|worst| fail_on <= worst);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tamis::card::{n_independent, source};
@@ -16,27 +16,42 @@ use crate::exit::{ExitStatus, Usage, print_to_stderr};
 /// Writes a card and a description in Croissant into a folder, or what is ours of one into a file that is there.
 pub(crate) fn run(args: &CardArgs) -> anyhow::Result<ExitStatus> {
     let record = Record::open(&args.dir)?;
-    let commits = Commits::new();
+    // All texts are made before the first is written: one of the files may be refused.
+    let mut drafts = Vec::new();
     if let Some(out) = &args.out {
         fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-        // The one that can be refused comes first.
-        write_croissant(&record, &out.join("croissant.json"), &commits)?;
-        write_card(&record, &out.join("README.md"), &commits)?;
+        drafts.push(croissant_draft(&record, &out.join("croissant.json"))?);
+        drafts.push(card_draft(&record, &out.join("README.md"))?);
     }
     for path in &args.in_place {
         if !path.is_file() {
             return Err(Usage(format!("there is no file {}: --out DIR writes a new one", path.display())).into());
         }
-        match path.extension().is_some_and(|it| it == "json") {
-            true => write_croissant(&record, path, &commits)?,
-            false => write_card(&record, path, &commits)?,
+        drafts.push(match path.extension().is_some_and(|it| it == "json") {
+            true => croissant_draft(&record, path)?,
+            false => card_draft(&record, path)?,
+        });
+    }
+    let commits = Commits::new();
+    for Draft { path, text, missing } in &drafts {
+        write(path, text, &commits)?;
+        if !missing.is_empty() {
+            print_to_stderr(&format!("only people can say its {}\n", missing.join(", ")));
         }
     }
     Ok(ExitStatus::Clean)
 }
 
-/// Writes a description in Croissant, or what is ours of one that is there.
-fn write_croissant(record: &Record, path: &Path, commits: &Commits) -> anyhow::Result<()> {
+/// A file that is to be written.
+struct Draft {
+    path: PathBuf,
+    text: String,
+    /// What only people can say, and have not.
+    missing: Vec<&'static str>,
+}
+
+/// A description in Croissant, or one that is there with what is ours.
+fn croissant_draft(record: &Record, path: &Path) -> anyhow::Result<Draft> {
     let old = match text(path)? {
         None => None,
         Some(text) => {
@@ -47,21 +62,17 @@ fn write_croissant(record: &Record, path: &Path, commits: &Commits) -> anyhow::R
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let source = source(record, folder)?;
     let (new, missing) = croissant::merged(old, &record.audit, &source, n_independent(record));
-    write(path, &(serde_json::to_string_pretty(&new)? + "\n"), commits)?;
-    if !missing.is_empty() {
-        print_to_stderr(&format!("only people can say its {}\n", missing.join(", ")));
-    }
-    Ok(())
+    Ok(Draft { path: path.to_owned(), text: serde_json::to_string_pretty(&new)? + "\n", missing })
 }
 
-/// Writes our part of a card, or a whole card where there is none.
-fn write_card(record: &Record, path: &Path, commits: &Commits) -> anyhow::Result<()> {
+/// A card, or one that is there with our part.
+fn card_draft(record: &Record, path: &Path) -> anyhow::Result<Draft> {
     let text = match text(path)? {
         None => card::card(&record.audit, n_independent(record)),
         Some(old) => card::merged(&old, &card::block(&record.audit, n_independent(record)))
             .map_err(|error| Usage(format!("{}: {error}", path.display())))?,
     };
-    write(path, &text, commits)
+    Ok(Draft { path: path.to_owned(), text, missing: Vec::new() })
 }
 
 /// What stands in a file; `None` where there is none.

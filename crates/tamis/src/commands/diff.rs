@@ -18,6 +18,7 @@ use crate::interrupt;
 
 /// Compares two records, or two sets of data that are audited first.
 pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<ExitStatus> {
+    super::set_n_threads(config::load(None)?.0.threads)?;
     let scratch = tempfile::Builder::new().prefix("tamis-diff-").tempdir_in(config::scratch_dir())?;
     interrupt::remove_scratch(scratch.path().to_owned());
     let before = open(&args.before, &scratch.path().join("before"), args.quiet)?;
@@ -34,6 +35,10 @@ pub(crate) fn run(args: &DiffArgs) -> anyhow::Result<ExitStatus> {
         Some(path) => Commits::new().write(path, |file| file.write_all(text.as_bytes()))?,
         None => std::io::stdout().write_all(text.as_bytes())?,
     }
+    // What is worse is not known then.
+    if audit::has_failed(&after.report()) {
+        return Ok(ExitStatus::Failed);
+    }
     let fail_on = Severity::ALL.into_iter().find(|it| it.id() == args.fail_on).unwrap_or(Severity::High);
     let is_found = diff.worst().is_some_and(|worst| fail_on <= worst) && !args.exit_zero;
     Ok(if is_found { ExitStatus::Findings } else { ExitStatus::Clean })
@@ -45,7 +50,7 @@ pub(super) fn compare<'a>(before: &'a Record, after: &'a Record, seed: u64) -> R
     if old != new {
         return Err(Usage(format!("one version holds {old} samples, the other {new} samples")));
     }
-    Ok(diff::diff(before, after, &config::hub(), seed))
+    Ok(diff::diff(before, after, seed))
 }
 
 /// The record at `path`, or that of an audit of what is there, in `scratch`.

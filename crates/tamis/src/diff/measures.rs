@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 
 use ndarray::Array2;
-use tamis_checks::drift::{self, Unit};
+use tamis_checks::drift::{self, Chance, Unit};
 use tamis_core::{Contents, Drift, Matching, Modality, Outcome, Report, SampleId};
-use tamis_embed::hub::Hub;
-use tamis_embed::{Device, DeviceChoice};
 
-use crate::model::Model;
-use crate::models;
 use crate::record::Record;
 
 /// Categories of a column of the user beyond which it is no category.
@@ -19,39 +15,34 @@ const MAX_CATEGORIES: usize = 100;
 type Units = Vec<(Option<SampleId>, Option<SampleId>)>;
 
 /// The drift of every measure that both have, and why vectors were not compared.
-pub(super) fn drifts(
-    before: &Record,
-    after: &Record,
-    matching: &Matching,
-    hub: &Hub,
-    seed: u64,
-) -> (Vec<Drift>, Option<String>) {
+pub(super) fn drifts(before: &Record, after: &Record, matching: &Matching, seed: u64) -> (Vec<Drift>, Option<String>) {
     let units = units(matching);
     let (old, new) = (before.report(), after.report());
+    let (numbers, scores) = (numbers(old.contents.modality()), scores(&old));
+    // Beside these: label, split, vectors.
+    let chance = Chance::new(seed, numbers.len() + scores.len() + old.dataset.columns().len() + 3);
     let mut drifts = Vec::new();
-    for (name, of) in numbers(old.contents.modality()) {
-        let values = |report: &Report<'_>, id: Option<SampleId>| id.and_then(|id| of(report, id));
-        let units: Vec<Unit<f32>> = units.iter().map(|(a, b)| (values(&old, *a), values(&new, *b))).collect();
-        drifts.extend(drift::of_numbers(name, &units, seed));
+    let measured = measured(&old, &new, &units, numbers);
+    for (name, units) in numbers.iter().zip(measured) {
+        drifts.extend(drift::of_numbers(name, &units, chance));
     }
-    for name in scores(&old) {
+    for name in scores {
         let values = |report: &Report<'_>, id: Option<SampleId>| id.and_then(|id| score(report, &name, id));
         let units: Vec<Unit<f32>> = units.iter().map(|(a, b)| (values(&old, *a), values(&new, *b))).collect();
-        drifts.extend(drift::of_numbers(&name, &units, seed));
+        drifts.extend(drift::of_numbers(&name, &units, chance));
     }
     let report = |is_old: bool| if is_old { &old } else { &new };
     let label = |is_old: bool, id: SampleId| report(is_old).dataset.label_name(id).map(str::to_owned);
     let split = |is_old: bool, id: SampleId| Some(report(is_old).dataset.split_name(id).to_owned());
-    drifts.extend(categories("label", &units, label, seed));
-    drifts.extend(categories("split", &units, split, seed));
+    drifts.extend(categories("label", &units, label, chance));
+    drifts.extend(categories("split", &units, split, chance));
     for column in old.dataset.columns() {
         let Some(other) = new.dataset.columns().iter().find(|it| it.name == column.name) else { continue };
         let name = format!("column.{}", column.name);
         let value = |is_old: bool, id: SampleId| if is_old { column.get(id) } else { other.get(id) };
-        drifts.extend(of_column(&name, &units, value, seed));
+        drifts.extend(of_column(&name, &units, value, chance));
     }
-    let vectors = vectors(before, after, &units, hub, seed);
-    let missing = match vectors {
+    let missing = match vectors(before, after, &units, chance) {
         Ok(drift) => {
             drifts.extend(drift);
             None
@@ -69,45 +60,53 @@ fn units(matching: &Matching) -> Units {
     same.chain(changed).chain(removed).chain(added).collect()
 }
 
-/// A number about a sample.
-type Measure = fn(&Report<'_>, SampleId) -> Option<f32>;
-
 /// What is measured of a content.
-fn numbers(modality: Modality) -> &'static [(&'static str, Measure)] {
+fn numbers(modality: Modality) -> &'static [&'static str] {
     match modality {
-        Modality::Text => &[("text_bytes", text_bytes)],
-        Modality::Image => &[
-            ("width", |report, id| Some(facts(report, id)?.width as f32)),
-            ("height", |report, id| Some(facts(report, id)?.height as f32)),
-            ("aspect_ratio", |report, id| {
-                let facts = facts(report, id)?;
-                Some(facts.width as f32 / facts.height.max(1) as f32)
-            }),
-            ("brightness", |report, id| {
-                let values = grey(report, id)?.values;
-                let sum: f32 = values.iter().map(|it| f32::from(*it)).sum();
-                Some(sum / values.len().max(1) as f32)
-            }),
-            ("contrast", |report, id| Some(grey(report, id)?.texture() as f32)),
-        ],
+        Modality::Text => &["text_bytes"],
+        Modality::Image => &["width", "height", "aspect_ratio", "brightness", "contrast"],
     }
 }
 
-fn text_bytes(report: &Report<'_>, id: SampleId) -> Option<f32> {
-    let Contents::Texts(texts) = report.contents else { return None };
-    let bytes = texts.text_bytes(id);
-    // A text that the store no longer has seems to have none.
-    (0 < bytes).then_some(bytes as f32)
+/// The values of `names`, each of all units. A content that both versions have is looked at once.
+fn measured(old: &Report<'_>, new: &Report<'_>, units: &Units, names: &[&str]) -> Vec<Vec<Unit<f32>>> {
+    let mut all = vec![Vec::with_capacity(units.len()); names.len()];
+    for (before, after) in units {
+        let (a, b) = match (before, after) {
+            (Some(id), Some(other)) => {
+                let of_both = content(new, *other).or_else(|| content(old, *id));
+                (of_both.clone(), of_both)
+            }
+            _ => (before.and_then(|id| content(old, id)), after.and_then(|id| content(new, id))),
+        };
+        for (idx, values) in all.iter_mut().enumerate() {
+            let value = |of: &Option<Vec<Option<f32>>>| of.as_ref().and_then(|it| it[idx]);
+            values.push((value(&a), value(&b)));
+        }
+    }
+    all
 }
 
-fn facts<'a>(report: &Report<'a>, id: SampleId) -> Option<&'a tamis_core::ImageFacts> {
-    let Contents::Images(images) = report.contents else { return None };
-    images.facts(id)
-}
-
-fn grey(report: &Report<'_>, id: SampleId) -> Option<tamis_core::Grey> {
-    let Contents::Images(images) = report.contents else { return None };
-    images.grey(id).ok().flatten()
+/// What [`numbers`] names, of one sample; `None` where the content is no longer there.
+fn content(report: &Report<'_>, id: SampleId) -> Option<Vec<Option<f32>>> {
+    match report.contents {
+        Contents::Texts(texts) => {
+            // A text that the store no longer has seems to have none.
+            let bytes = texts.text_bytes(id);
+            (0 < bytes).then(|| vec![Some(bytes as f32)])
+        }
+        Contents::Images(images) => {
+            let facts = images.facts(id)?;
+            let grey = images.grey(id).ok().flatten();
+            let brightness = grey.as_ref().map(|it| {
+                let sum: f32 = it.values.iter().map(|it| f32::from(*it)).sum();
+                sum / it.values.len().max(1) as f32
+            });
+            let (width, height) = (facts.width as f32, facts.height as f32);
+            let contrast = grey.map(|it| it.texture() as f32);
+            Some(vec![Some(width), Some(height), Some(width / height.max(1.0)), brightness, contrast])
+        }
+    }
 }
 
 /// Names of the scores that checks gave to all samples.
@@ -128,7 +127,12 @@ fn score(report: &Report<'_>, name: &str, id: SampleId) -> Option<f32> {
 }
 
 /// The drift of words; `None` where there are none, or too many.
-fn categories(name: &str, units: &Units, value: impl Fn(bool, SampleId) -> Option<String>, seed: u64) -> Option<Drift> {
+fn categories(
+    name: &str,
+    units: &Units,
+    value: impl Fn(bool, SampleId) -> Option<String>,
+    chance: Chance,
+) -> Option<Drift> {
     let mut code_of: BTreeMap<String, u32> = BTreeMap::new();
     let mut names = Vec::new();
     let mut code = |value: Option<String>| {
@@ -143,7 +147,7 @@ fn categories(name: &str, units: &Units, value: impl Fn(bool, SampleId) -> Optio
         .iter()
         .map(|(a, b)| (code(a.and_then(|id| value(true, id))), code(b.and_then(|id| value(false, id)))))
         .collect();
-    drift::of_categories(name, &coded, &names, seed)
+    drift::of_categories(name, &coded, &names, chance)
 }
 
 /// The drift of a column of the user: of numbers where all values are, of words where they are few.
@@ -151,14 +155,14 @@ fn of_column<'a>(
     name: &str,
     units: &Units,
     value: impl Fn(bool, SampleId) -> Option<&'a str>,
-    seed: u64,
+    chance: Chance,
 ) -> Option<Drift> {
     let all = || units.iter().flat_map(|(a, b)| [a.and_then(|id| value(true, id)), b.and_then(|id| value(false, id))]);
     let number = |text: &str| text.trim().parse::<f32>().ok().filter(|it| it.is_finite());
     if all().flatten().all(|text| number(text).is_some()) {
         let of = |is_old: bool, id: Option<SampleId>| number(value(is_old, id?)?);
         let units: Vec<Unit<f32>> = units.iter().map(|(a, b)| (of(true, *a), of(false, *b))).collect();
-        return drift::of_numbers(name, &units, seed);
+        return drift::of_numbers(name, &units, chance);
     }
     let mut distinct = std::collections::BTreeSet::new();
     for text in all().flatten() {
@@ -167,44 +171,32 @@ fn of_column<'a>(
             return None;
         }
     }
-    categories(name, units, |is_old, id| value(is_old, id).map(str::to_owned), seed)
+    categories(name, units, |is_old, id| value(is_old, id).map(str::to_owned), chance)
 }
 
 /// The drift of vectors, where the same model made both.
 ///
 /// # Errors
 /// Why they cannot be compared, as a sentence's end.
-fn vectors(before: &Record, after: &Record, units: &Units, hub: &Hub, seed: u64) -> Result<Option<Drift>, String> {
+fn vectors(before: &Record, after: &Record, units: &Units, chance: Chance) -> Result<Option<Drift>, String> {
     let (Some(old), Some(new)) = (&before.audit.model, &after.audit.model) else { return Ok(None) };
     if old != new {
         return Err("the models differ".to_owned());
     }
-    let files = models::find(&new.id, hub).map_err(|error| error.to_string())?;
-    let device = Device::open(DeviceChoice::Cpu).map_err(|error| error.to_string())?;
-    let side = new.pixels.as_ref().map(|it| it.side);
-    let modality = after.report().contents.modality();
-    let model = Model::load(&files, modality, side, &device).map_err(|error| tamis_core::with_causes(&error))?;
-    if model.facts().weights_blake3 != new.weights_blake3 {
-        return Err(format!("the model {} on this machine is another one", new.id));
-    }
-    let lost = || "the store of a record has none".to_owned();
-    let [old, new] = [before.vectors(&model.producer()), after.vectors(&model.producer())];
-    let (old, new) = (old.map_err(|_| lost())?, new.map_err(|_| lost())?);
-    let dim = model.manifest().dim;
+    let of = |record: &Record| record.vectors().map_err(|error| tamis_core::with_causes(&error));
+    let (Some(old), Some(new)) = (of(before)?, of(after)?) else { return Ok(None) };
+    let dim = after.report().model.map_or(0, |it| it.dim);
     let (mut rows, mut sides) = (Vec::new(), Vec::new());
     for (a, b) in units {
-        let vector = match (a, b) {
-            (_, Some(id)) => new.get(after, *id),
-            (Some(id), None) => old.get(before, *id),
-            (None, None) => None,
-        };
+        let after = b.and_then(|id| new.get(after, id));
+        let vector = after.or_else(|| a.and_then(|id| old.get(before, id)));
         let Some(vector) = vector.filter(|it| it.len() == dim) else { continue };
         rows.extend(vector);
         sides.push((a.is_some(), b.is_some()));
     }
     if sides.is_empty() {
-        return Err(lost());
+        return Err("the store of a record has none".to_owned());
     }
     let rows = Array2::from_shape_vec((sides.len(), dim), rows).map_err(|error| error.to_string())?;
-    Ok(drift::of_vectors("embedding", rows.view(), &sides, seed))
+    Ok(drift::of_vectors("embedding", rows.view(), &sides, chance))
 }

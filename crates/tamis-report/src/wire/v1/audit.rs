@@ -37,6 +37,8 @@ pub struct Audit {
     pub device: Option<String>,
     /// Number type of that computation, e.g. `f32`; null without a model.
     pub dtype: Option<String>,
+    /// Hash of all that decides the vectors, in hexadecimal: what holds them in the store is named after it; null without a model.
+    pub vectors: Option<String>,
     /// Seed of the run.
     pub seed: u64,
     /// What was inferred while reading, and what a reader must know.
@@ -292,6 +294,7 @@ impl Audit {
             model: report.model.as_ref().map(ModelRecord::new),
             device: device.map(|it| it.device.clone()),
             dtype: device.map(|it| it.dtype.clone()),
+            vectors: device.map(|it| it.vectors.to_hex()),
             seed: report.seed,
             notes: report.notes.clone(),
             checks: (0..report.checks.len()).map(|idx| CheckRecord::new(report, idx)).collect::<Result<_, _>>()?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use tamis_core::{Dataset, Digest, IdentityLevel, Report, SampleId, Suggestion as Remedy};
+use tamis_core::{CheckInfo, Dataset, Digest, Member, Report, SampleId, Suggestion as Remedy};
 
 use super::{NotFinite, finite, object};
 
@@ -196,10 +196,7 @@ impl Suggestion {
 /// An item is an error where its score or evidence holds a number that is not finite.
 pub fn findings<'a>(report: &'a Report<'a>) -> impl Iterator<Item = Result<Finding, NotFinite>> + 'a {
     let dataset = report.dataset;
-    let mut seen: BTreeMap<Digest, u64> = BTreeMap::new();
-    report.triaged().map(move |(info, finding, standing)| {
-        let identity = identity(report, info.id, &finding.samples);
-        let ordinal = seen.entry(identity).and_modify(|it| *it += 1).or_default();
+    report.triaged().zip(fingerprints(report)).map(move |((info, finding, standing), fingerprint)| {
         Ok(Finding {
             check: info.id.to_owned(),
             severity: finding.severity.into(),
@@ -209,32 +206,48 @@ pub fn findings<'a>(report: &'a Report<'a>) -> impl Iterator<Item = Result<Findi
             message: finding.message.clone(),
             evidence: object(report, info.id, &finding.evidence)?,
             suggestion: finding.suggestion.as_ref().map(|remedy| Suggestion::new(dataset, remedy)),
-            fingerprint: fingerprint(identity, *ordinal),
+            fingerprint,
             baseline: standing.is_known.map(Baseline::new),
             suppressed: standing.suppressed.as_ref().map(Suppressed::new),
         })
     })
 }
 
-/// Hash of a check and the contents it speaks of, in any order. A sample that could not be read has no content and is
-/// told by its place.
-fn identity(report: &Report<'_>, check: &str, samples: &[SampleId]) -> Digest {
-    let member = |id: &SampleId| match report.fingerprints.digest(*id, IdentityLevel::Bytes) {
-        Some(digest) => digest.0,
-        None => {
-            let row = report.dataset.sample(*id).origin.row.unwrap_or(0);
-            let place = format!("{}\0{row}", report.dataset.path(*id).display());
-            *blake3::hash(place.as_bytes()).as_bytes()
-        }
-    };
-    let mut members: Vec<[u8; 32]> = samples.iter().map(member).collect();
+/// The fingerprints of all findings of a report, in the order of [`findings`].
+pub fn fingerprints<'a>(report: &'a Report<'a>) -> impl Iterator<Item = String> + 'a {
+    let mut seen: BTreeMap<Digest, u64> = BTreeMap::new();
+    report.findings().map(move |(info, finding)| {
+        let identity = identity(report, info, &finding.samples);
+        let ordinal = seen.entry(identity).and_modify(|it| *it += 1).or_default();
+        fingerprint(identity, *ordinal)
+    })
+}
+
+/// Hash of a check and the samples it speaks of, in any order.
+fn identity(report: &Report<'_>, check: &CheckInfo, samples: &[SampleId]) -> Digest {
+    let mut members: Vec<[u8; 32]> =
+        samples.iter().map(|id| hash(Member::new(check, report.dataset, report.fingerprints, *id))).collect();
     members.sort_unstable();
     let mut hasher = blake3::Hasher::new();
-    hasher.update(check.as_bytes()).update(b"\0");
+    hasher.update(check.id.as_bytes()).update(b"\0");
     members.iter().for_each(|it| {
         hasher.update(it);
     });
     Digest(*hasher.finalize().as_bytes())
+}
+
+/// A content stands for itself.
+fn hash(member: Member<'_>) -> [u8; 32] {
+    if let (Some(content), None) = (member.content, member.label) {
+        return content.0;
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&member.content.map_or([0; 32], |it| it.0));
+    // With its length before it, neither text can take letters from the other.
+    for text in [member.key, member.label].map(Option::unwrap_or_default) {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// The first 128 bits of the hash of an identity and its ordinal; collisions among n findings: about n^2 / 2^129.
@@ -252,7 +265,7 @@ mod tests {
     use crate::testing::{self, Fixture};
 
     fn fingerprints(fixture: &Fixture) -> Vec<String> {
-        findings(&fixture.report()).map(|it| it.unwrap().fingerprint).collect()
+        super::fingerprints(&fixture.report()).collect()
     }
 
     /// Changes the findings of the fixture's check at `idx`.
@@ -273,6 +286,23 @@ mod tests {
         assert_eq!(fingerprints(&fixture), before);
         change(&mut fixture, 2, |findings| findings[0].samples.truncate(1));
         assert_ne!(fingerprints(&fixture)[2], before[2]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_its_key_and_judged_labels_count() {
+        static JUDGES: CheckInfo = CheckInfo { id: "any", summary: "", page: "", judges_labels: true };
+        static OTHER: CheckInfo = CheckInfo { id: "any", summary: "", page: "", judges_labels: false };
+        let fixture = testing::fixture();
+        let report = fixture.report();
+        let ids = || report.dataset.ids();
+        let of = |check: &CheckInfo, id: SampleId| identity(&report, check, &[id]);
+        let is_unread = |id: SampleId| report.fingerprints.digest(id, tamis_core::IdentityLevel::Bytes).is_none();
+        assert!(ids().any(is_unread));
+        for id in ids() {
+            assert_eq!(of(&OTHER, id) == of(&JUDGES, id), report.dataset.label_name(id).is_none(), "{id:?}");
+            let others = ids().filter(|other| *other != id && is_unread(id));
+            others.for_each(|other| assert_ne!(of(&OTHER, id), of(&OTHER, other)));
+        }
     }
 
     #[test]
