@@ -36,7 +36,7 @@ impl Scene {
         let mut fingerprints = Fingerprints::new(Modality::Text);
         let mut texts = Vec::new();
         let (mut rows, mut row_of, mut truncated) = (Vec::new(), Vec::new(), Vec::new());
-        let file = builder.add_file(tamis_core::InputFile { path: "scene".into(), size_bytes: 0, blake3: None });
+        let file = builder.add_file(tamis_core::InputFile { path: "scene".into(), ..tamis_core::InputFile::default() });
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let fields: Vec<&str> = line.split('|').map(str::trim).collect();
             let (key, vector) = (fields[0], fields[3]);

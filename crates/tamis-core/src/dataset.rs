@@ -86,8 +86,40 @@ pub enum SplitRole {
     Reference,
 }
 
-/// One input file.
-#[derive(Clone, Debug)]
+/// What a column was taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ColumnRole {
+    /// The key of a sample.
+    Id,
+    /// A text, or a part of it.
+    Text,
+    /// An image, or the path of one.
+    Image,
+    /// The given label.
+    Label,
+    /// The split.
+    Split,
+}
+
+impl ColumnRole {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Id, Self::Text, Self::Image, Self::Label, Self::Split];
+
+    /// Name in audits and options.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Label => "label",
+            Self::Split => "split",
+        }
+    }
+}
+
+/// One file.
+#[derive(Clone, Debug, Default)]
 pub struct InputFile {
     /// Path as the user gave or would type it.
     pub path: PathBuf,
@@ -95,6 +127,10 @@ pub struct InputFile {
     pub size_bytes: u64,
     /// BLAKE3 of the bytes in hexadecimal, or `None` where the file could not be read.
     pub blake3: Option<String>,
+    /// Id of the format that it was read in; `None` where it was not read as samples.
+    pub format: Option<String>,
+    /// Its columns that mean something, with what they were taken for.
+    pub columns: Vec<(ColumnRole, String)>,
 }
 
 /// Many strings in one buffer: eight bytes of overhead each instead of a heap allocation.

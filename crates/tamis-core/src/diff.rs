@@ -243,7 +243,7 @@ mod tests {
     /// Lines `key split label content`; the content `?` cannot be read.
     fn version(lines: &[&str]) -> (Dataset, Fingerprints) {
         let mut builder = DatasetBuilder::new();
-        let file = builder.add_file(InputFile { path: "a".into(), size_bytes: 0, blake3: None });
+        let file = builder.add_file(InputFile { path: "a".into(), ..InputFile::default() });
         let mut fingerprints = Fingerprints::new(Modality::Image);
         for line in lines {
             let [key, split, label, content] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();

@@ -48,8 +48,8 @@ pub use check::{
 };
 pub use content::{ContentError, Contents, ImageSource, Modality, TextSource};
 pub use dataset::{
-    Column, Dataset, DatasetBuilder, FileId, InputFile, LabelId, Origin, Sample, SampleId, SplitId, SplitRole, State,
-    StringArena,
+    Column, ColumnRole, Dataset, DatasetBuilder, FileId, InputFile, LabelId, Origin, Sample, SampleId, SplitId,
+    SplitRole, State, StringArena,
 };
 pub use diff::{Change, DiffCheck, DiffContext, Drift, Matching, UnmatchedFinding, Version};
 pub use embedding::{DegenerateRow, Embeddings};

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use tamis_core::ColumnRole;
+
 use crate::chat;
 use crate::error::ReadError;
 use crate::formats;
@@ -70,6 +72,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The columns that mean something.
+    pub(crate) fn columns(&self) -> Vec<(ColumnRole, String)> {
+        let one = |role, name: &Option<String>| name.clone().map(|it| (role, it));
+        let texts = self.text.iter().map(|it| (ColumnRole::Text, it.clone()));
+        let others = [
+            one(ColumnRole::Id, &self.id),
+            one(ColumnRole::Image, &self.image),
+            one(ColumnRole::Label, &self.label),
+            one(ColumnRole::Split, &self.split),
+        ];
+        texts.chain(others.into_iter().flatten()).collect()
+    }
+
     /// Whether the column is what is audited.
     fn is_content(&self, name: &str) -> bool {
         self.image.as_deref() == Some(name) || self.text.iter().any(|it| it == name)

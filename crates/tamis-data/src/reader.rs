@@ -167,7 +167,8 @@ impl Reader {
         let mut files = Vec::with_capacity(found.len());
         for (found, plan) in found.into_iter().zip(survey.plans) {
             let (path, size_bytes) = (found.file.path.clone(), found.file.size_bytes);
-            let id = builder.add_file(InputFile { path, size_bytes, blake3: None });
+            let format = found.format.as_ref().ok().map(|it| it.id().to_owned());
+            let id = builder.add_file(InputFile { path, size_bytes, blake3: None, format, columns: plan.columns() });
             files.push(Planned { found, id, plan });
         }
         add_files_beside(&files, &mut builder);
@@ -472,7 +473,7 @@ fn add_files_beside(files: &[Planned], builder: &mut DatasetBuilder) {
     for path in beside {
         let size_bytes = std::fs::metadata(path).map_or(0, |it| it.len());
         let blake3 = stream::hash_file(path).ok();
-        builder.add_file(InputFile { path: path.clone(), size_bytes, blake3 });
+        builder.add_file(InputFile { path: path.clone(), size_bytes, blake3, ..InputFile::default() });
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::path::{Component, Path};
 
-use tamis_core::{CheckInfo, Dataset, Finding, Report, SampleId, Severity, Standing, Value};
+use tamis_core::{CheckInfo, Dataset, Finding, InputFile, Report, SampleId, Severity, Standing, Value};
 
 use crate::wire::v1::{self, NotFinite};
 
@@ -61,11 +61,10 @@ pub(crate) struct Place {
 impl Place {
     /// The place of a sample.
     pub(crate) fn of(report: &Report<'_>, id: SampleId) -> Self {
-        let path = report.dataset.path(id);
-        let row = report.dataset.sample(id).origin.row;
-        let from =
-            report.config.get("from").and_then(|it| if let Value::Text(from) = it { Some(&**from) } else { None });
-        Self { path: slashed(path), uri: uri(path), line: row.and_then(|row| line(path, from, row)) }
+        let origin = report.dataset.sample(id).origin;
+        let InputFile { path, format, .. } = &report.dataset.files()[origin.file.0 as usize];
+        let line = origin.row.and_then(|row| line(path, format.as_deref()?, row));
+        Self { path: slashed(path), uri: uri(path), line }
     }
 
     /// Where a finding is that is about the whole dataset: its first file, since some programs refuse what is nowhere.
@@ -85,17 +84,13 @@ impl Place {
 
 /// The line on which a row of a file begins: of lines and JSON Lines the row, of tables in text the one after it, because a
 /// header comes first. That is wrong behind a record with a line break in it. Everything else, packed files too, has no
-/// lines. The format is told by the configuration (`from`), else by the ending of the name.
-fn line(path: &Path, from: Option<&str>, row: u64) -> Option<u64> {
-    let ending = path.extension().and_then(|it| it.to_str()).map(str::to_ascii_lowercase);
-    let ending = ending.as_deref().unwrap_or_default();
-    match (from, ending) {
-        (_, "gz") => None,
-        (Some("jsonl" | "lines"), _) => Some(row),
-        (Some("csv" | "tsv"), _) => Some(row + 1),
-        (Some("parquet" | "idx" | "text-files" | "image-files"), _) => None,
-        (_, "jsonl" | "ndjson" | "json" | "txt" | "text") => Some(row),
-        (_, "csv" | "tsv" | "tab") => Some(row + 1),
+/// lines.
+fn line(path: &Path, format: &str, row: u64) -> Option<u64> {
+    let is_packed = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("gz"));
+    match format {
+        _ if is_packed => None,
+        "jsonl" | "lines" => Some(row),
+        "csv" | "tsv" => Some(row + 1),
         _ => None,
     }
 }
@@ -179,11 +174,10 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_files_that_have_lines() {
-        let of = |path: &str, from: Option<&str>| line(Path::new(path), from, 7);
-        assert_eq!([of("a.jsonl", None), of("a.JSON", Some("guessed")), of("a.txt", None)], [Some(7); 3]);
-        assert_eq!([of("a.csv", None), of("a.data", Some("tsv"))], [Some(8); 2]);
-        assert_eq!([of("a.parquet", None), of("a.jsonl.gz", None), of("a-idx3-ubyte", None), of("a", None)], [None; 4]);
-        assert_eq!([of("a.md", Some("lines")), of("a.txt", Some("text-files"))], [Some(7), None]);
+        let of = |path: &str, format: &str| line(Path::new(path), format, 7);
+        assert_eq!([of("a.JSON", "jsonl"), of("a.md", "lines")], [Some(7); 2]);
+        assert_eq!([of("a.csv", "csv"), of("a.data", "tsv")], [Some(8); 2]);
+        assert_eq!([of("a.parquet", "parquet"), of("a.jsonl.gz", "jsonl"), of("a.txt", "text-files")], [None; 3]);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use tamis_core::{
-    CheckInfo, CheckReport, CheckResult, Confidence, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts,
-    Digest, Evidence, Families, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts, ModelInput, Origin,
-    Outcome, Report, Sample, SampleId, SampleMap, Severity, StageTime, Standing, State, Suggestion, Suppressed,
-    TextSource, Value, text,
+    CheckInfo, CheckReport, CheckResult, ColumnRole, Confidence, ContentError, Contents, Dataset, DatasetBuilder,
+    DeviceFacts, Digest, Evidence, Families, Finding, Fingerprints, InputFile, LabelId, Modality, ModelFacts,
+    ModelInput, Origin, Outcome, Report, Sample, SampleId, SampleMap, Severity, StageTime, Standing, State, Suggestion,
+    Suppressed, TextSource, Value, text,
 };
 
 use crate::{RenderOptions, find};
@@ -147,7 +147,13 @@ impl Fixture {
 
 fn data() -> (Dataset, Fingerprints, Texts) {
     let mut builder = DatasetBuilder::new();
-    let file = |name: &str| InputFile { path: name.into(), size_bytes: 2_048, blake3: Some("ab".repeat(32)) };
+    let file = |name: &str| InputFile {
+        path: name.into(),
+        size_bytes: 2_048,
+        blake3: Some("ab".repeat(32)),
+        format: Some("jsonl".to_owned()),
+        columns: vec![(ColumnRole::Text, "body".to_owned())],
+    };
     let files = [builder.add_file(file("mail/train.jsonl")), builder.add_file(file("mail/test.jsonl"))];
     let mut fingerprints = Fingerprints::new(Modality::Text);
     let mut texts = Vec::new();

@@ -5,12 +5,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
-use tamis_core::{Column, Dataset, FileId, SampleId};
-use tamis_data::FORMATS;
+use tamis_core::{Column, ColumnRole, Dataset, FileId, SampleId};
 use tamis_report::croissant::{Role, Source, SourceColumn, SourceFile, SourceSet};
-use tamis_report::wire::v1::{self, InputRecord};
+use tamis_report::wire::v1::InputRecord;
 
 use crate::record::Record;
 
@@ -63,7 +61,7 @@ pub fn source(record: &Record, out: &Path) -> Result<Source, CardError> {
         // What could not be read then is a finding, and no part of what was audited.
         let Some(blake3) = input.blake3.clone() else { continue };
         let url = relative(Path::new(&input.path), out);
-        let format = format(audit, input);
+        let format = input.format.as_deref();
         let media = media(format, Path::new(&input.path));
         let is_single =
             matches!(format, Some("image-files" | "text-files")) && media != OTHER && !media.ends_with("csv");
@@ -94,18 +92,6 @@ pub fn source(record: &Record, out: &Path) -> Result<Source, CardError> {
 
 const OTHER: &str = "application/octet-stream";
 
-/// What the reader said that a file is read as: it or the folder it stands in.
-fn format<'a>(audit: &'a v1::Audit, input: &InputRecord) -> Option<&'a str> {
-    let asked = audit.config.get("from").and_then(Json::as_str).filter(|it| *it != "guessed");
-    let noted = audit.notes.iter().filter_map(|note| {
-        let (path, rest) = note.strip_prefix('`')?.split_once('`')?;
-        let (_, rest) = rest.split_once("read as ")?;
-        let format = rest.split([' ', ',', ';']).next().filter(|id| FORMATS.iter().any(|it| it.id() == *id))?;
-        Path::new(&input.path).starts_with(path).then_some((path.len(), format))
-    });
-    asked.or_else(|| noted.max_by_key(|it| it.0).map(|it| it.1))
-}
-
 fn media(format: Option<&str>, path: &Path) -> &'static str {
     let extension = path.extension().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
     match (format, extension.as_str()) {
@@ -126,17 +112,18 @@ fn media(format: Option<&str>, path: &Path) -> &'static str {
 
 /// The columns of the tables: those that mean something, then the others.
 fn columns(record: &Record, with_rows: &HashSet<FileId>) -> Vec<SourceColumn> {
-    let audit = &record.audit;
-    let roles = [
-        ("id", Role::Key),
-        ("text", Role::Text),
-        ("image", Role::Image),
-        ("label", Role::Label),
-        ("split", Role::Split),
-    ];
+    let role_of = |role| match role {
+        ColumnRole::Id => Role::Key,
+        ColumnRole::Text => Role::Text,
+        ColumnRole::Image => Role::Image,
+        ColumnRole::Label => Role::Label,
+        ColumnRole::Split => Role::Split,
+    };
+    let files = || record.dataset.files().iter();
+    let of_role = |role| files().flat_map(|it| &it.columns).filter(move |it| it.0 == role);
+    let named = ColumnRole::ALL.into_iter().flat_map(of_role).map(|(role, name)| (name.clone(), role_of(*role)));
     let mut columns: Vec<SourceColumn> = Vec::new();
     let others = common_columns(&record.dataset, with_rows).into_iter().map(|name| (name, Role::Other));
-    let named = roles.into_iter().flat_map(|(name, role)| named(audit, name).into_iter().map(move |it| (it, role)));
     for (name, role) in named.chain(others) {
         if !columns.iter().any(|it| it.name == name) {
             columns.push(SourceColumn { name, role });
@@ -153,20 +140,6 @@ fn common_columns(dataset: &Dataset, with_rows: &HashSet<FileId>) -> Vec<String>
         with_rows.is_subset(&files)
     };
     dataset.columns().iter().filter(is_common).map(|it| it.name.clone()).collect()
-}
-
-/// The columns that were asked for under a name, or that the reader said it found.
-fn named(audit: &v1::Audit, role: &str) -> Vec<String> {
-    match audit.config.get(role) {
-        Some(Json::Array(names)) => return names.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        Some(Json::String(name)) if name != "guessed" => return vec![name.clone()],
-        _ => {}
-    }
-    let found = |note: &String| {
-        let (name, _) = note.strip_prefix(&format!("{role} column: `"))?.rsplit_once("` (")?;
-        Some(name.to_owned())
-    };
-    audit.notes.iter().find_map(found).into_iter().collect()
 }
 
 /// A path as it is seen from the folder `out`; one that does not lie in it as it is.

@@ -65,7 +65,7 @@ pub fn described(out: &Path, name: &str) -> Result<InputFile, OutputError> {
     let path = out.join(name);
     let hashed = tamis_data::hash_file(&path).and_then(|blake3| Ok((std::fs::metadata(&path)?.len(), blake3)));
     let (size_bytes, blake3) = hashed.map_err(|error| at(out, name, error))?;
-    Ok(InputFile { path: name.into(), size_bytes, blake3: Some(blake3) })
+    Ok(InputFile { path: name.into(), size_bytes, blake3: Some(blake3), ..InputFile::default() })
 }
 
 /// Writes `audit.json`, last: where it is, the record is complete.

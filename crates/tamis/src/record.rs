@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    CheckReport, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families, Family,
-    FileId, Fingerprints, Grey, IdentityLevel, ImageFacts, ImageSource, InputFile, Modality, ModelFacts, ModelInput,
-    Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, SampleMap, Shared, StageTime,
-    Standing, Star, State, Verified,
+    CheckReport, ColumnRole, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families,
+    Family, FileId, Fingerprints, Grey, IdentityLevel, ImageFacts, ImageSource, InputFile, Modality, ModelFacts,
+    ModelInput, Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, SampleMap,
+    Shared, StageTime, Standing, Star, State, Verified,
 };
 use tamis_data::artifacts::{self, ArtifactError, Columns};
 use tamis_data::store::{Producer, Store, StoreError, Table};
@@ -578,7 +578,18 @@ impl ImageSource for KeptImages {
 }
 
 fn input_file(record: &v1::InputRecord) -> InputFile {
-    InputFile { path: record.path.clone().into(), size_bytes: record.size, blake3: record.blake3.clone() }
+    let role = |name: &String| ColumnRole::ALL.into_iter().find(|it| it.id() == name);
+    let columns = record
+        .columns
+        .iter()
+        .flat_map(|(name, columns)| columns.iter().filter_map(move |it| Some((role(name)?, it.clone()))));
+    InputFile {
+        path: record.path.clone().into(),
+        size_bytes: record.size,
+        blake3: record.blake3.clone(),
+        format: record.format.clone(),
+        columns: columns.collect(),
+    }
 }
 
 fn model(record: &v1::ModelRecord) -> ModelFacts {

@@ -1,5 +1,7 @@
 //! `audit.json`: what was audited, with what, and what became of every check.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +72,7 @@ pub struct ToolRecord {
     pub version: String,
 }
 
-/// One input file.
+/// One file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InputRecord {
     /// Path as it was given or found.
@@ -79,6 +81,12 @@ pub struct InputRecord {
     pub size: u64,
     /// BLAKE3 of the bytes in hexadecimal; null where the file could not be read.
     pub blake3: Option<String>,
+    /// The format that it was read in; not there where it was not read as samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Its columns that mean something by what they were taken for: `id`, `text`, `image`, `label`, `split`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, Vec<String>>,
 }
 
 /// What was audited.
@@ -316,7 +324,17 @@ impl FullAudit {
 
 impl InputRecord {
     fn new(file: &tamis_core::InputFile) -> Self {
-        Self { path: file.path.display().to_string(), size: file.size_bytes, blake3: file.blake3.clone() }
+        let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (role, name) in &file.columns {
+            columns.entry(role.id().to_owned()).or_default().push(name.clone());
+        }
+        Self {
+            path: file.path.display().to_string(),
+            size: file.size_bytes,
+            blake3: file.blake3.clone(),
+            format: file.format.clone(),
+            columns,
+        }
     }
 }
 
