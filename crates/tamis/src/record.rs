@@ -1,5 +1,7 @@
 //! The record that an audit left behind, read back: what is shown, compared or decided on without auditing again.
 
+mod contents;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -7,18 +9,17 @@ use std::path::{Path, PathBuf};
 
 use tamis_core::check::SampleScores;
 use tamis_core::{
-    CheckReport, ColumnRole, ContentError, Contents, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families,
-    Family, FileId, Fingerprints, Grey, IdentityLevel, ImageFacts, ImageSource, InputFile, Modality, ModelFacts,
-    ModelInput, Origin, Outcome, Pair, PairKind, PairSearch, PairSet, Report, Rung, Sample, SampleId, SampleMap,
-    Shared, StageTime, Standing, Star, State, Verified,
+    CheckReport, ColumnRole, Dataset, DatasetBuilder, DeviceFacts, Digest, Evidence, Families, Family, FileId,
+    Fingerprints, IdentityLevel, InputFile, Modality, ModelFacts, ModelInput, Origin, Outcome, Pair, PairKind,
+    PairSearch, PairSet, Report, Rung, Sample, SampleId, SampleMap, Shared, StageTime, Standing, Star, State, Verified,
 };
-use tamis_data::artifacts::{self, ArtifactError, Columns};
+use tamis_data::artifacts::{ArtifactError, Columns};
 use tamis_data::store::{Producer, Store, StoreError, Table};
-use tamis_data::{StoredImages, StoredTexts, image};
 use tamis_report::wire::v1::{self, Names, UnknownName};
 
+use self::contents::Kept;
 use crate::audit::check_def;
-use crate::ingest::{records_producer, vector_of};
+use crate::ingest::vector_of;
 use crate::model::VECTORS;
 
 /// A record that cannot be read.
@@ -131,13 +132,6 @@ impl Vectors {
     }
 }
 
-/// Contents that the store kept.
-#[derive(Debug)]
-enum Kept {
-    Texts(StoredTexts),
-    Images(KeptImages),
-}
-
 impl Record {
     /// Reads the record in the folder `dir`, which no audit may write to meanwhile.
     ///
@@ -164,7 +158,7 @@ impl Record {
         let map = map(&columns).map_err(at)?;
         let config = v1::settings(&audit.config);
         let store = Store::open_read_only(&dir.join("store"))?;
-        let contents = contents(dir, &store, &dataset, &fingerprints, &columns)?;
+        let contents = Kept::open(dir, &store, &dataset, &fingerprints, &columns)?;
         drop(names);
         let timing = audit.timing.iter().map(|it| StageTime {
             stage: it.stage.clone(),
@@ -202,10 +196,7 @@ impl Record {
             config: self.config.clone(),
             notes: self.audit.notes.clone(),
             dataset: &self.dataset,
-            contents: match &self.contents {
-                Kept::Texts(texts) => Contents::Texts(texts),
-                Kept::Images(images) => Contents::Images(images),
-            },
+            contents: self.contents.lend(),
             fingerprints: &self.fingerprints,
             families: &self.families,
             pairs: self.pairs.iter().collect(),
@@ -494,87 +485,6 @@ fn stars(names: &Names<'_>, samples: &Columns, set: &PairSet) -> Result<Vec<Star
 
 fn kind(id: &str) -> Option<PairKind> {
     [PairKind::Cosine, PairKind::Jaccard, PairKind::Containment, PairKind::Hamming].into_iter().find(|it| it.id() == id)
-}
-
-/// Contents from the store.
-fn contents(
-    dir: &Path,
-    store: &Store,
-    dataset: &Dataset,
-    fingerprints: &Fingerprints,
-    columns: &Columns,
-) -> Result<Kept, RecordError> {
-    let table = store.table(&records_producer(fingerprints.modality()))?;
-    let is_kept = |id: &SampleId| dataset.sample(*id).state == State::Ok;
-    let digest = |id: SampleId| is_kept(&id).then(|| fingerprints.digest(id, IdentityLevel::Bytes)).flatten();
-    let digests: Vec<Option<Digest>> = dataset.ids().map(digest).collect();
-    if fingerprints.modality() == Modality::Text {
-        return Ok(Kept::Texts(StoredTexts::new(table, digests)));
-    }
-    let at = |file: &str| {
-        let path = dir.join(file);
-        move |source| RecordError::Artifact { path: path.clone(), source }
-    };
-    let facts = facts(&table, &digests, columns).map_err(at("samples.parquet"))?;
-    let path = dir.join("thumbnails.parquet");
-    let named =
-        if path.is_file() { artifacts::read_thumbnails(&path).map_err(at("thumbnails.parquet"))? } else { Vec::new() };
-    let stored = StoredImages::new(table, digests, facts, image::thumbnail_of, image::grey_of);
-    let id_of: HashMap<&str, SampleId> = dataset.ids().map(|id| (dataset.key(id), id)).collect();
-    let thumbnails = named.into_iter().filter_map(|(key, file)| Some((*id_of.get(key.as_str())?, file))).collect();
-    Ok(Kept::Images(KeptImages { stored, thumbnails }))
-}
-
-/// What is known of each picture: from the store, else what `samples.parquet` has of it.
-fn facts(
-    table: &Table,
-    digests: &[Option<Digest>],
-    columns: &Columns,
-) -> Result<Vec<Option<ImageFacts>>, ArtifactError> {
-    let (widths, heights) = (columns.integers("width")?, columns.integers("height")?);
-    let (modes, formats) = (columns.texts("mode")?, columns.texts("format")?);
-    let (phashes, dhashes) = (columns.texts("phash")?, columns.texts("dhash")?);
-    let stored = |digest: &Digest| {
-        let record = table.get(digest).ok().flatten()?;
-        image::ImageRecord::parse(&record).map(|it| it.facts)
-    };
-    let recorded = |row: usize| {
-        let side = |side: Option<i64>| side.and_then(|it| u32::try_from(it).ok());
-        let hash = |hex: &Option<String>| u64::from_str_radix(hex.as_deref()?, 16).ok();
-        let mode = modes[row].as_deref()?;
-        Some(ImageFacts {
-            width: side(widths[row])?,
-            height: side(heights[row])?,
-            mode: tamis_core::ColorMode::ALL.into_iter().find(|it| it.id() == mode)?,
-            format: image::format_named(formats[row].as_deref()?)?,
-            phash: hash(&phashes[row])?,
-            turned_phashes: [0; 7],
-            dhash: hash(&dhashes[row])?,
-            note: None,
-        })
-    };
-    Ok(digests.iter().enumerate().map(|(row, it)| it.as_ref().and_then(stored).or_else(|| recorded(row))).collect())
-}
-
-/// Pictures from the store, or their thumbnails where that was deleted.
-#[derive(Debug)]
-struct KeptImages {
-    stored: StoredImages,
-    thumbnails: HashMap<SampleId, Vec<u8>>,
-}
-
-impl ImageSource for KeptImages {
-    fn facts(&self, id: SampleId) -> Option<&ImageFacts> {
-        self.stored.facts(id)
-    }
-
-    fn thumbnail(&self, id: SampleId) -> Result<Option<Vec<u8>>, ContentError> {
-        self.stored.thumbnail(id).or_else(|error| self.thumbnails.get(&id).cloned().map(Some).ok_or(error))
-    }
-
-    fn grey(&self, id: SampleId) -> Result<Option<Grey>, ContentError> {
-        self.stored.grey(id)
-    }
 }
 
 fn input_file(record: &v1::InputRecord) -> InputFile {
