@@ -7,6 +7,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::card::{Measured, label_estimate, measures};
+use crate::machine::percent_encoded;
 use crate::prose::{interval, percent};
 use crate::wire::v1::{Audit, CheckOutcome, CheckRecord, SplitRole};
 
@@ -401,20 +402,11 @@ fn field(record: &str, column: &SourceColumn, from: &Json, extract: Json) -> Jso
     source["extract"] = extract;
     json!({
         "@type": "cr:Field",
-        "@id": format!("{record}/{}", encoded(&column.name)),
+        "@id": format!("{record}/{}", percent_encoded(column.name.as_bytes())),
         "name": column.name,
         "dataType": types,
         "source": source,
     })
-}
-
-/// Letters, digits, `-`, `_` and `.` as they are, all else as its bytes: so any name is a part of an address.
-fn encoded(name: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(byte).collect()
 }
 
 /// Splits, labels and the results of the checks, with their numbers.

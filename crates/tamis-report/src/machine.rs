@@ -1,7 +1,6 @@
 //! What outputs for other programs share: the order of findings, and where a program finds a sample.
 
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 use std::path::{Component, Path};
 
 use tamis_core::{CheckInfo, Dataset, Finding, InputFile, Report, SampleId, Severity, Standing, Value};
@@ -101,7 +100,7 @@ fn slashed(path: &Path) -> String {
     path.strip_prefix("./").map(str::to_owned).unwrap_or(path)
 }
 
-/// A path as a URI reference (RFC 3986): relative where the path is, all bytes but unreserved ones as `%XX`.
+/// A path as a URI reference (RFC 3986): relative where the path is.
 fn uri(path: &Path) -> String {
     let mut out = String::new();
     if path.is_absolute() {
@@ -119,14 +118,18 @@ fn uri(path: &Path) -> String {
             out.push('/');
         }
         is_first = false;
-        for byte in part.as_encoded_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
-                _ => write!(out, "%{byte:02X}").expect("because writing to a string cannot fail"),
-            }
-        }
+        out.push_str(&percent_encoded(part.as_encoded_bytes()));
     }
     out
+}
+
+/// All bytes but unreserved ones (RFC 3986) as `%XX`: so any name is a part of an address.
+pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
+    let byte = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    bytes.iter().map(byte).collect()
 }
 
 /// Cuts a text to so many characters, and marks the cut.
