@@ -18,7 +18,7 @@ use parquet::file::properties::WriterProperties;
 
 use self::classes::Classes;
 use super::{Sink, Target, Writer, Written, check_count, check_unchanged};
-use crate::formats::parquet::{batch_rows, guarded, load, rows_of};
+use crate::formats::parquet::{batch_rows, guarded, rows_of};
 use crate::rewrite::{Edit, Part, RewriteError};
 use crate::stream;
 
@@ -72,8 +72,17 @@ struct Like {
 fn open(part: &Part) -> Result<(File, ArrowReaderMetadata), RewriteError> {
     let unread = |what: String| RewriteError::Source { path: part.file.path.clone(), row: None, what };
     let file = File::open(&part.file.path).map_err(|error| unread(error.to_string()))?;
-    let metadata = guarded(|| load(&file).map_err(|it| it.to_string())).map_err(unread)?;
-    Ok((file, metadata))
+    match times::load_for_writing(&file).map_err(unread)? {
+        Some(metadata) => Ok((file, metadata)),
+        None => {
+            let path = part.file.path.display();
+            let what = format!(
+                "cannot write `{path}`: it holds times of the old type INT96 that are too fine for microseconds and too far \
+                 for nanoseconds"
+            );
+            Err(RewriteError::unfit(what, "write these columns as timestamps first, and audit the data again"))
+        }
+    }
 }
 
 /// Writes as the input was written: its schema, its keys and values, and compression and encoding of its columns. Pages
@@ -129,7 +138,6 @@ fn write_part(
         return Err(unfit("the columns differ"));
     }
     let numbers = Classes::of(&metadata).numbers_in(&like.classes).map_err(|why| unfit(&why))?;
-    times::check(part, &file, &metadata)?;
     let (mut group_end, mut n_taken) = (0, 0);
     for (idx, group) in metadata.metadata().row_groups().iter().enumerate() {
         let mut row = group_end;

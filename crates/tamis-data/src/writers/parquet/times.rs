@@ -1,15 +1,15 @@
-//! Times of the old type INT96, which are written as microseconds.
+//! Times of the old type INT96, which is read and no longer written: they become microseconds, or nanoseconds where some
+//! are finer.
 
 use std::fs::File;
 
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::Int96;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
-use crate::formats::parquet::{guarded, rows_of};
-use crate::rewrite::{Part, RewriteError};
+use crate::formats::parquet::{guarded, load};
 
 /// Values that are looked at at once.
 const BATCH: usize = 64 * 1024;
@@ -18,56 +18,67 @@ const BATCH: usize = 64 * 1024;
 const EPOCH: i64 = 2_440_588;
 
 /// Days before and after 1970 that a count of microseconds in 64 bits reaches.
-const MAX_DAYS: i64 = i64::MAX / 86_400_000_000 - 1;
+const MAX_DAYS_IN_MICROS: i64 = i64::MAX / 86_400_000_000 - 1;
 
-/// Refuses a file with times that microseconds cannot hold.
-pub(super) fn check(part: &Part, file: &File, metadata: &ArrowReaderMetadata) -> Result<(), RewriteError> {
+/// The same for nanoseconds.
+const MAX_DAYS_IN_NANOS: i64 = i64::MAX / 86_400_000_000_000 - 1;
+
+/// Reads the footer of a file so that every time in it can be written; `None` where no unit holds all of them.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn load_for_writing(file: &File) -> Result<Option<ArrowReaderMetadata>, String> {
+    let metadata = guarded(|| load(file).map_err(|it| it.to_string()))?;
     let columns = metadata.metadata().file_metadata().schema_descr().columns();
-    for (idx, column) in columns.iter().enumerate().filter(|(_, it)| it.physical_type() == Type::INT96) {
+    let mut fits = Fits { micros: true, nanos: true };
+    for (idx, _) in columns.iter().enumerate().filter(|(_, it)| it.physical_type() == Type::INT96) {
         // Pages that cannot be read are told where the rows are read.
-        let odd = guarded(|| first_odd(file, metadata, idx).map_err(|it| it.to_string())).unwrap_or_default();
-        if let Some(row) = odd {
-            let (name, path) = (column.path().string(), part.file.path.display());
-            let what = format!(
-                "cannot write `{path}`: column `{name}` holds a time near row {row} that microseconds cannot hold, and its \
-                 type (INT96) is no longer written"
-            );
-            return Err(RewriteError::unfit(
-                what,
-                "write that column as timestamps in nanoseconds, and audit the data again",
-            ));
-        }
+        let _ = guarded(|| fits.add(file, &metadata, idx).map_err(|it| it.to_string()));
     }
-    Ok(())
+    match fits {
+        Fits { micros: true, .. } => Ok(Some(metadata)),
+        Fits { nanos: true, .. } => {
+            let load = || ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).map_err(|it| it.to_string());
+            guarded(load).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
-/// The first row of a group, counted from 1, that has such a time.
-fn first_odd(file: &File, metadata: &ArrowReaderMetadata, column: usize) -> parquet::errors::Result<Option<u64>> {
-    let reader = SerializedFileReader::new(file.try_clone()?)?;
-    let mut first = 1;
-    for (idx, group) in metadata.metadata().row_groups().iter().enumerate() {
-        if let ColumnReader::Int96ColumnReader(mut values) = reader.get_row_group(idx)?.get_column_reader(column)? {
+/// The units that hold all times that went by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fits {
+    micros: bool,
+    nanos: bool,
+}
+
+impl Fits {
+    fn add(&mut self, file: &File, metadata: &ArrowReaderMetadata, column: usize) -> parquet::errors::Result<()> {
+        let reader = SerializedFileReader::new(file.try_clone()?)?;
+        for idx in 0..metadata.metadata().num_row_groups() {
+            let ColumnReader::Int96ColumnReader(mut values) = reader.get_row_group(idx)?.get_column_reader(column)?
+            else {
+                continue;
+            };
             loop {
                 let (mut batch, mut def, mut rep) = (Vec::new(), Vec::new(), Vec::new());
                 let (n_rows, ..) = values.read_records(BATCH, Some(&mut def), Some(&mut rep), &mut batch)?;
-                if batch.iter().any(is_odd) {
-                    return Ok(Some(first));
-                }
+                batch.iter().for_each(|it| self.time(it));
                 if n_rows == 0 {
                     break;
                 }
             }
         }
-        first += rows_of(group);
+        Ok(())
     }
-    Ok(None)
-}
 
-/// Whether a time is no whole number of microseconds, or too far away.
-fn is_odd(time: &Int96) -> bool {
-    let [low, high, day] = time.data() else { return true };
-    let nanos = u64::from(*high) << 32 | u64::from(*low);
-    nanos % 1000 != 0 || MAX_DAYS < (i64::from(*day) - EPOCH).abs()
+    fn time(&mut self, time: &Int96) {
+        let [low, high, day] = time.data() else { return };
+        let nanos = u64::from(*high) << 32 | u64::from(*low);
+        let days = (i64::from(*day) - EPOCH).abs();
+        self.micros &= nanos % 1000 == 0 && days <= MAX_DAYS_IN_MICROS;
+        self.nanos &= days <= MAX_DAYS_IN_NANOS;
+    }
 }
 
 #[cfg(test)]
@@ -75,13 +86,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_between_two_microseconds_are_odd() {
-        let time = |nanos: u32, day| {
-            let mut time = Int96::new();
-            time.set_data(nanos, 0, day);
-            time
+    fn the_unit_holds_every_time() {
+        let fits = |times: &[(u32, u32)]| {
+            let mut fits = Fits { micros: true, nanos: true };
+            for (nanos, day) in times {
+                let mut time = Int96::new();
+                time.set_data(*nanos, 0, *day);
+                fits.time(&time);
+            }
+            (fits.micros, fits.nanos)
         };
-        assert!(!is_odd(&time(5_000, 2_440_588)) && is_odd(&time(5_001, 2_440_588)));
-        assert!(!is_odd(&time(0, 5_373_485)) && is_odd(&time(0, u32::MAX)));
+        assert_eq!(fits(&[(5_000, 2_440_588)]), (true, true));
+        assert_eq!(fits(&[(5_001, 2_440_588)]), (false, true));
+        assert_eq!(fits(&[(0, 5_373_485)]), (true, false));
+        assert_eq!(fits(&[(0, 5_373_485), (1, 2_440_588)]), (false, false));
+        assert_eq!(fits(&[(0, u32::MAX)]), (false, false));
     }
 }
