@@ -107,12 +107,12 @@ impl Work {
     /// What is read from the new folder: by the inputs, and files that were made beside them.
     pub(crate) fn samples_out(&self) -> Vec<Sample> {
         let mut inputs = self.inputs_in("out");
+        let are_folders = self.inputs.iter().all(|it| !it.0.contains('.'));
         for name in files(&self.path("out")).keys().filter(|_| !self.inputs.is_empty()) {
             let path = self.path("out").join(name);
-            let is_table = [".csv", ".jsonl", ".parquet"].iter().any(|it| name.ends_with(it)) || name.ends_with(".png");
-            let is_named_by_table =
-                name.contains("img/") || self.inputs.iter().any(|it| it.0.ends_with(".csv") && name.ends_with(".png"));
-            if is_table && !is_named_by_table && !inputs.iter().any(|it| path.starts_with(&it.path)) {
+            let is_table = [".csv", ".jsonl", ".parquet"].iter().any(|it| name.ends_with(it));
+            let is_sample = is_table || are_folders && name.ends_with(".png");
+            if is_sample && !inputs.iter().any(|it| path.starts_with(&it.path)) {
                 inputs.push(Input { path, split: None });
             }
         }
