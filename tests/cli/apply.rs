@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 use tamis_report::wire::v1::{Decision, DecisionAction, Decisions, Finding, Manifest};
@@ -164,7 +164,10 @@ fn relabeling_is_suggested_when_asked_for_and_up_to_the_budget() {
     let dropped: BTreeSet<&String> =
         all.iter().filter(|it| it.action == DecisionAction::Drop).map(|it| &it.key).collect();
     for finding in audit.findings().iter().filter(|it| it.check.ends_with("-duplicate")) {
-        assert!(finding.samples.iter().any(|it| !dropped.contains(&it.key)) || finding.check == "exact-duplicate");
+        // Where none stays, they are copies of what is evaluated on, and that stays.
+        let is_leak = |key: &String| all.iter().any(|it| it.key == *key && it.reason.contains("split-leak: "));
+        let stays = finding.samples.iter().any(|it| !dropped.contains(&it.key));
+        assert!(stays || finding.samples.iter().all(|it| is_leak(&it.key)), "{finding:#?}");
     }
 }
 
@@ -197,6 +200,21 @@ fn a_persons_decisions_override_the_suggested_ones() {
     assert_eq!(clean["validation.jsonl"], b"{\"text\": \"one\", \"label\": \"x\"}\n");
     let actions = manifest(&work, "clean").actions;
     assert_eq!([actions.kept, actions.dropped, actions.relabeled, actions.moved], [3, 0, 1, 1]);
+}
+
+#[test]
+fn of_several_leaks_of_one_sample_the_first_gives_the_reason() {
+    let work = Workspace::new();
+    work.write("train.jsonl", rows(&["the same words", "the same words", "other words"]));
+    work.write("test.jsonl", rows(&["the same words", "the same words", "more words"]));
+    let inputs = ["--train", "train.jsonl", "--test", "test.jsonl"];
+    work.tamis(&[&["audit"], &inputs[..], &["--only", "split-leak", "--exit-zero"]].concat()).expect(0);
+    work.tamis(&["apply", "--suggest", "d.jsonl"]).expect(0);
+    let reasons: Vec<(String, String)> =
+        decisions(&work, "d.jsonl").into_iter().map(|it| (it.key, it.reason)).collect();
+    let reason = "split-leak: the same bytes as `test.jsonl:1` of test";
+    let expected = ["train.jsonl:1", "train.jsonl:2"].map(|key| (key.to_owned(), reason.to_owned()));
+    assert_eq!(reasons, expected);
 }
 
 #[test]
@@ -331,6 +349,16 @@ fn what_is_wrong_with_the_command_is_said_before_anything_is_written() {
     );
     check(&["data", "--resplit", "0.5,0.6", "--out", "c"], 2, "expected two or three shares above 0 that add up to 1");
     check(&["data", "--resplit", "0.5,0.5", "--audit", "no", "--out", "c"], 3, "cannot read `no/audit.json`");
+    #[cfg(unix)]
+    {
+        fs::create_dir(work.path("empty")).unwrap();
+        std::os::unix::fs::symlink("empty", work.path("link")).unwrap();
+        for out in ["link", "link/"] {
+            check(&["data", "--decisions", "d.jsonl", "--out", out], 2, "`link` is a link: expected a new folder");
+        }
+        fs::remove_file(work.path("link")).unwrap();
+        fs::remove_dir(work.path("empty")).unwrap();
+    }
     check(&["--suggest", "d.jsonl"], 2, "error: `d.jsonl` is there already: expected the name of a new file");
     check(&["--suggest", "e.jsonl", "--audit", "no"], 3, "hint: name the folder of an audit with --audit DIR");
     assert_eq!(work.names(), ["bad.jsonl", "d.jsonl", "data", "tamis-out"]);
@@ -388,7 +416,8 @@ fn new_splits_cut_no_family_and_keep_classes() {
 
     written to new; tamis-manifest.json there says how it came about
     ");
-    let files = ["all.jsonl", "all-validation.jsonl", "all-test.jsonl"];
+    let files = ["all-train.jsonl", "all-validation.jsonl", "all-test.jsonl"];
+    assert!(!work.path("new/all.jsonl").exists(), "other tools would read it as nothing");
     let read = |name: &str| fs::read_to_string(work.path("new").join(name)).unwrap();
     let sizes = files.map(|name| read(name).lines().count());
     assert_eq!(sizes, [48, 6, 6]);
@@ -417,4 +446,84 @@ fn new_splits_cut_no_family_and_keep_classes() {
             .iter()
             .all(|it| it.evidence["rung"] == "semantic" || it.evidence["rung"] == "copy")
     );
+}
+
+#[test]
+fn a_dry_run_refuses_what_the_real_run_refuses() {
+    let work = Workspace::new();
+    work.write("data/train.csv", "text,n\na,1\nb,2\n");
+    work.write("data/test.csv", "text,m\nc,1\n");
+    let run = work.facts(&["data"]);
+    decide(&work, "d.jsonl", &run, &[("train.csv:2", json!({ "action": "move-split", "split": "test" }))]);
+    let args = ["apply", "data", "--decisions", "d.jsonl", "--out", "far/away/clean"];
+    let dry = work.tamis(&[&args[..], &["--dry-run"]].concat()).expect(2);
+    let done = work.tamis(&args).expect(2);
+    assert!(dry.stderr.contains("rows of `data/train.csv` cannot go to the file of `data/test.csv`"), "{}", dry.stderr);
+    assert_eq!((dry.stderr, dry.stdout), (done.stderr, String::new()));
+    assert_eq!(work.names(), ["d.jsonl", "data", "tamis-out"], "the folders on the way are gone as well");
+}
+
+#[test]
+fn notes_say_what_does_not_come_along() {
+    let work = Workspace::new();
+    work.write("data/train.jsonl", rows(&["one", "two"]));
+    work.write("data/.gitattributes", "x");
+    let run = work.facts(&["data"]);
+    decide(&work, "d.jsonl", &run, &[("train.jsonl:2", json!({ "action": "drop" }))]);
+    let args = ["apply", "data", "--decisions", "d.jsonl", "--out", "clean"];
+    let expected = "note: `data`: 1 entry does not come along, hidden\n";
+    let dry = work.tamis(&[&args[..], &["--dry-run"]].concat()).expect(0);
+    let quiet = work.tamis(&[&args[..], &["--dry-run", "-q"]].concat()).expect(0);
+    assert!(dry.stderr.contains(expected) && quiet.stderr.is_empty(), "{} {}", dry.stderr, quiet.stderr);
+    assert!(work.tamis(&args).expect(0).stderr.contains(expected));
+}
+
+#[cfg(unix)]
+#[test]
+fn decisions_may_come_through_a_pipe() {
+    let work = Workspace::new();
+    work.write("t.jsonl", rows(&["one", "two"]));
+    let run = work.facts(&["t.jsonl"]);
+    decide(&work, "d.jsonl", &run, &[("t.jsonl:2", json!({ "action": "drop" }))]);
+    let bytes = fs::read(work.path("d.jsonl")).unwrap();
+    let mut command = work.command(&["apply", "t.jsonl", "--decisions", "/dev/stdin", "--out", "clean"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(work.path("clean/t.jsonl")).unwrap(), rows(&["one"]));
+    assert_eq!(manifest(&work, "clean").decisions[0].blake3, blake3::hash(&bytes).to_hex().to_string());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_of_the_new_folder() {
+    let work = Workspace::new();
+    for n in 0..3000 {
+        work.write(&format!("data/{}/{n}.txt", ["a", "b"][n % 2]), format!("text number {n}"));
+    }
+    let run = work.facts(&["data"]);
+    decide(&work, "d.jsonl", &run, &[("a/0.txt", json!({ "action": "drop" }))]);
+    let before = work.names();
+    let mut n_interrupted = 0;
+    for _ in 0..12 {
+        let mut command = work.interruptible(&["apply", "data", "--decisions", "d.jsonl", "--out", "made/clean", "-q"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = || fs::read_dir(work.path("made")).is_ok_and(|it| it.count() != 0);
+        while !begun() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        if ended.status.code() == Some(0) {
+            // It was done already, and then it says nothing else.
+            assert!(said.is_empty() && tree(&work.path("made/clean")).len() == 3000, "{said}");
+            fs::remove_dir_all(work.path("made")).unwrap();
+            continue;
+        }
+        assert_eq!((ended.status.code(), said.as_str()), (Some(130), "\ninterrupted: nothing was written\n"));
+        assert_eq!(work.names(), before);
+        n_interrupted += 1;
+    }
+    assert_ne!(n_interrupted, 0, "no run was interrupted in time");
 }

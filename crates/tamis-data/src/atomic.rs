@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What stands between the name of a file and sixteen hexadecimal digits while it is being written.
 const INFIX: &str = ".tmp-";
@@ -19,7 +19,24 @@ const INFIX: &str = ".tmp-";
 pub struct Commits {
     durability: Durability,
     passed: AtomicU64,
+    is_interrupted: AtomicBool,
     stop: Option<Stop>,
+}
+
+/// A folder that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make the folder `{}`", path.display())]
+pub struct FolderError {
+    /// The folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl From<FolderError> for io::Error {
+    fn from(error: FolderError) -> Self {
+        error.source
+    }
 }
 
 /// What written files outlive.
@@ -61,6 +78,17 @@ impl Commits {
     /// For files that nobody looks for after the run: nothing is synced.
     pub(crate) fn temporary() -> Self {
         Self { durability: Durability::Process, ..Self::default() }
+    }
+
+    /// Asks whoever writes a folder to stop; from another thread, say when somebody pressed ctrl-C.
+    pub fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked to stop.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::SeqCst)
     }
 
     /// Number of points so far.
@@ -116,28 +144,27 @@ impl Commits {
     /// that name gives way.
     ///
     /// A run that is killed leaves no folder of that name, or the whole one. What `fill` writes is not synced here, its
-    /// names are. There are two points: filled, renamed.
+    /// names are, in all folders. There are two points: filled, renamed.
     ///
     /// # Errors
     /// What `fill` says, or why the folder cannot be made or renamed. The temporary folder is gone then.
-    pub fn write_folder<T, E: From<io::Error>>(
+    pub fn write_folder<T, E: From<FolderError>>(
         &self,
         path: &Path,
         fill: impl FnOnce(&Path) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut temporary = create_folder(path)?;
+        let failed = |source| FolderError { path: path.to_owned(), source };
+        let mut temporary = create_folder(path).map_err(failed)?;
         let value = fill(&temporary.path)?;
-        if self.durability == Durability::Power
-            && let Ok(folder) = File::open(&temporary.path)
-        {
-            let _ = folder.sync_all();
+        if self.durability == Durability::Power {
+            sync_folders(&temporary.path);
         }
         self.point();
         match fs::remove_dir(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error).into()),
             _ => {}
         }
-        fs::rename(&temporary.path, path)?;
+        fs::rename(&temporary.path, path).map_err(failed)?;
         temporary.is_renamed = true;
         self.point();
         self.sync_folder_of(path);
@@ -149,10 +176,7 @@ impl Commits {
         if self.durability == Durability::Process {
             return;
         }
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if let Ok(folder) = File::open(folder) {
-            let _ = folder.sync_all();
-        }
+        sync_folder(path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new(".")));
     }
 
     /// A point at which a crash must do no harm.
@@ -165,6 +189,23 @@ impl Commits {
         loop {
             std::thread::park();
         }
+    }
+}
+
+/// Makes the names in a folder durable where the system can.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// The same for a folder and all below it, links aside.
+fn sync_folders(top: &Path) {
+    let mut folders = vec![top.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        folders.extend(entries.filter(|it| it.file_type().is_ok_and(|it| it.is_dir())).map(|it| it.path()));
+        sync_folder(&folder);
     }
 }
 

@@ -125,8 +125,8 @@ pub(crate) struct Planned {
 pub(crate) struct Traces {
     /// The paths that were given, each with its split.
     pub(crate) inputs: Vec<Input>,
-    /// Images that tables name by path.
-    pub(crate) image_paths: Vec<(SampleId, String)>,
+    /// Images that tables name by path, with the hash of the file where it could be read.
+    pub(crate) image_paths: Vec<(SampleId, String, Option<Digest>)>,
     /// How columns spell the splits, the first spelling of each.
     pub(crate) split_spellings: BTreeMap<String, String>,
 }
@@ -350,7 +350,8 @@ impl Reader {
             self.traces.split_spellings.entry(split.clone()).or_insert_with(|| spelling.clone());
         }
         if let Some(path) = it.image_path.filter(|_| row.is_some()) {
-            self.traces.image_paths.push((SampleId::from_idx(self.builder.len()), path));
+            let bytes = if let Content::Image { bytes, .. } = &it.content { Some(*bytes) } else { None };
+            self.traces.image_paths.push((SampleId::from_idx(self.builder.len()), path, bytes));
         }
         let split = self.split(file, split, role)?;
         let label = it.label.as_deref().or(self.files[file].found.label.as_deref());

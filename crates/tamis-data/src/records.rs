@@ -3,12 +3,11 @@
 //! What is cut is all there is: the pieces of a file, one after the other, are the file.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read as _};
-use std::path::Path;
 
 use crate::formats::FileSpec;
 use crate::rewrite::{Edit, Part, RewriteError};
 use crate::stream::{self, BOM, MAX_RECORD_BYTES};
-use crate::writers::{Sink, Written, check_count, check_unchanged};
+use crate::writers::{Sink, Target, Written, check_count, check_unchanged};
 
 /// What a piece of a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +46,10 @@ pub(crate) trait Cut {
 /// Writes the records of all parts.
 pub(crate) fn write(
     parts: &[Part],
-    target: &Path,
+    target: &Target<'_>,
     cut: impl Fn(&FileSpec) -> Result<Box<dyn Cut>, RewriteError>,
 ) -> Result<Vec<Written>, RewriteError> {
-    let is_gzip = parts.iter().any(|it| it.file.is_gzip);
+    let is_gzip = target.is_gzip(parts);
     let mut out = Joined { sink: Sink::create(target, is_gzip)?, line_break: b"\n", ends_open: false };
     let mut columns = None;
     for (idx, part) in parts.iter().enumerate() {
@@ -69,15 +68,15 @@ pub(crate) fn write(
 }
 
 /// What is being put together.
-struct Joined {
-    sink: Sink,
+struct Joined<'a> {
+    sink: Sink<'a>,
     /// How lines end, by the last one that did.
     line_break: &'static [u8],
     /// Whether the last piece has no line break.
     ends_open: bool,
 }
 
-impl Joined {
+impl Joined<'_> {
     fn put(&mut self, piece: &[u8]) -> Result<(), RewriteError> {
         if piece.is_empty() {
             return Ok(());
@@ -98,7 +97,7 @@ impl Joined {
     }
 }
 
-fn write_part(part: &Part, is_first: bool, cut: &mut dyn Cut, out: &mut Joined) -> Result<(), RewriteError> {
+fn write_part(part: &Part, is_first: bool, cut: &mut dyn Cut, out: &mut Joined<'_>) -> Result<(), RewriteError> {
     let unread = |row: Option<u64>, error: &io::Error| RewriteError::Source {
         path: part.file.path.clone(),
         row,

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 
 use tamis_core::Progress;
 
-use crate::atomic::Commits;
+use crate::atomic::{Commits, FolderError};
 use crate::error::ReadError;
 use crate::formats::FileSpec;
 use crate::reader::{Planned, Traces};
-use crate::writers::{self, Writer};
+use crate::writers::{self, Target, Writer};
 
 /// Name of the file that `tamis apply` leaves in the folder that it makes.
 pub const MANIFEST: &str = "tamis-manifest.json";
@@ -39,6 +39,16 @@ pub struct Change {
     pub label: Option<String>,
     /// Its new split.
     pub split: Option<String>,
+}
+
+/// What names of files show of splits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// What they show now, and new splits.
+    #[default]
+    AsItIs,
+    /// All splits: a file that shows none gets a name that does, for other tools may read it as nothing beside files that do.
+    EverySplit,
 }
 
 /// How files come over that stay as they are.
@@ -93,8 +103,11 @@ pub enum RewriteError {
         source: std::io::Error,
     },
     /// The folder cannot be made.
-    #[error("cannot make the folder")]
-    Folder(#[from] std::io::Error),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Somebody asked to stop.
+    #[error("interrupted: nothing was written")]
+    Interrupted,
 }
 
 impl RewriteError {
@@ -108,7 +121,10 @@ impl RewriteError {
                 Some("decide to drop what cannot be read: it is among the unreadable samples".to_owned())
             }
             Self::Changed { .. } => Some("run the command again when nothing writes to the input".to_owned()),
-            Self::Write { .. } | Self::Folder(_) => None,
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::CrossesDevices => {
+                Some("hard links need one file system: take --link copy or --link symbolic".to_owned())
+            }
+            Self::Write { .. } | Self::Folder(_) | Self::Interrupted => None,
         }
     }
 
@@ -156,6 +172,8 @@ pub(crate) struct Part {
     pub(crate) file: FileSpec,
     /// Hash of the input as it was read.
     pub(crate) blake3: Option<String>,
+    /// Files that are read with it, each with its hash as it was read.
+    pub(crate) beside: Vec<(PathBuf, String)>,
     pub(crate) rows: Rows,
     pub(crate) edits: Edits,
     /// Number of rows that are taken.
@@ -179,6 +197,7 @@ pub struct Rewrite {
     outputs: BTreeMap<PathBuf, Output>,
     /// Files of the input that have nothing left, with their samples.
     gone: BTreeMap<PathBuf, u64>,
+    notes: Vec<String>,
 }
 
 /// One file as it was written.
@@ -197,10 +216,31 @@ pub struct FileRecord {
 }
 
 impl Rewrite {
+    /// What does not come along, and what will be read in another way. Sentences.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Does everything but write: what a writer would refuse, it refuses here.
+    ///
+    /// # Errors
+    /// When a change cannot be made, or the input is no longer what it was.
+    pub fn rehearse(&self, progress: &dyn Progress) -> Result<(), RewriteError> {
+        let written = || self.outputs.iter().filter_map(|(path, it)| Some((path, it, it.writer?)));
+        let task = progress.begin("checking", Some(written().map(|it| n_rows(it.1)).sum()), "samples");
+        for (path, output, writer) in written() {
+            writer.write(&output.parts, &Target::nowhere(path.clone()))?;
+            task.advance(n_rows(output));
+        }
+        Ok(())
+    }
+
     /// Writes all files below `dir`, which is there and empty.
     ///
     /// # Errors
-    /// When the input cannot be read again, is no longer what it was, or the output cannot be written.
+    /// When the input cannot be read again, is no longer what it was, or the output cannot be written; and when `commits`
+    /// says that somebody asked to stop.
     pub fn write(
         &self,
         dir: &Path,
@@ -208,7 +248,6 @@ impl Rewrite {
         commits: &Commits,
         progress: &dyn Progress,
     ) -> Result<Vec<FileRecord>, RewriteError> {
-        let n_rows = |output: &Output| output.parts.iter().map(|it| it.n_rows).sum::<u64>();
         let task = progress.begin("writing", Some(self.outputs.values().map(n_rows).sum()), "samples");
         let mut records = Vec::with_capacity(self.outputs.len() + self.gone.len());
         for (path, output) in &self.outputs {
@@ -217,10 +256,15 @@ impl Rewrite {
                 std::fs::create_dir_all(folder)
                     .map_err(|source| RewriteError::Write { path: folder.to_owned(), source })?;
             }
+            let target = Target::new(target, commits);
             let written = match output.writer {
-                Some(writer) => writer.write(&output.parts, &target)?,
-                None => vec![writers::carry(&output.parts[0], &target, link)?],
+                Some(writer) => writer.write(&output.parts, &target),
+                None => writers::carry(&output.parts[0], &target, link).map(|it| vec![it]),
             };
+            if commits.is_interrupted() {
+                return Err(RewriteError::Interrupted);
+            }
+            let written = written?;
             commits.point();
             task.advance(n_rows(output));
             for (idx, it) in written.into_iter().enumerate() {
@@ -247,6 +291,11 @@ impl Rewrite {
         records.sort_by(|x, y| x.path.cmp(&y.path));
         Ok(records)
     }
+}
+
+/// Samples of an output.
+fn n_rows(output: &Output) -> u64 {
+    output.parts.iter().map(|it| it.n_rows).sum()
 }
 
 /// A relative path with `/` between its components.

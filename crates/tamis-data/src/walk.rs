@@ -16,7 +16,10 @@ use crate::splits;
 
 mod folder;
 
-pub(crate) use folder::all_files;
+pub(crate) use folder::{all_files, said_by_names};
+
+/// The folder that may name a label, and how deep it lies.
+pub(crate) type Parent = (String, usize);
 
 /// A file that will be read.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ pub(crate) struct Found {
     /// The tables of metadata that name it; what the last one says counts.
     pub(crate) said_in: Vec<SaidIn>,
     /// The folder that may name its label, and how deep it lies.
-    pub(crate) parent: Option<(String, usize)>,
+    pub(crate) parent: Option<Parent>,
 }
 
 impl Found {
@@ -164,17 +167,22 @@ pub(crate) fn split_of(components: &[&str]) -> Option<String> {
     splits::of_path(components).or_else(|| components.last().filter(|it| is_mnist_test(it)).map(|_| "test".to_owned()))
 }
 
+/// Whether folders name labels: there is more than one name, and all files lie equally deep.
+pub(crate) fn name_labels<'a>(parents: impl Iterator<Item = &'a Parent>) -> bool {
+    let (names, depths): (BTreeSet<&String>, BTreeSet<usize>) = parents.map(|it| (&it.0, it.1)).unzip();
+    1 < names.len() && depths.len() == 1 && !depths.contains(&0)
+}
+
 /// Takes the folders of single files as labels: more than one name, all files equally deep, no metadata.
 ///
 /// The rule is that of Hugging Face's `ImageFolder` (`folder_based_builder.py`).
 fn label_by_folder(found: &mut [Found], notes: &mut Vec<String>) {
-    let parents: Vec<_> = found.iter().filter_map(|it| it.parent.as_ref()).collect();
-    let names: BTreeSet<_> = parents.iter().map(|(name, _)| name.clone()).collect();
-    let depths: BTreeSet<_> = parents.iter().map(|(_, depth)| *depth).collect();
+    let parents = || found.iter().filter_map(|it| it.parent.as_ref());
+    let names: BTreeSet<_> = parents().map(|(name, _)| name.clone()).collect();
     if names.len() < 2 {
         return;
     }
-    if depths.len() != 1 || depths.contains(&0) {
+    if !name_labels(parents()) {
         notes.push("no labels: folders name labels only where all files lie equally deep in one".to_owned());
         return;
     }
@@ -224,7 +232,7 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
 }
 
 /// The first few of some names.
-fn some(names: &[String]) -> String {
+pub(crate) fn some(names: &[String]) -> String {
     let shown: Vec<_> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
     let more = if shown.len() < names.len() { ", ..." } else { "" };
     format!("{}{more}", shown.join(", "))

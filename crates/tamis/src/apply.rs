@@ -8,7 +8,7 @@ mod read;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use tamis_core::{Dataset, Digest, Progress, SampleId};
 use tamis_data::artifacts::ArtifactError;
 use tamis_data::atomic::Commits;
 use tamis_data::audited::AuditedSample;
-use tamis_data::rewrite::{Change, FileRecord, Link, MANIFEST, Rewrite, RewriteError};
-use tamis_data::{Input, ReadError, ReadOptions, hash_file, splits};
+use tamis_data::rewrite::{Change, FileRecord, Link, MANIFEST, Naming, Rewrite, RewriteError};
+use tamis_data::{Input, ReadError, ReadOptions, splits};
 use tamis_report::wire::v1::{
     self, ActionCounts, BadDecisions, Decision, DecisionAction, Decisions, DecisionsFileRecord, FileChange, Manifest,
     ParentRecord, ResplitRecord, SplitChange, ToolRecord,
@@ -167,8 +167,10 @@ pub fn prepare(options: ApplyOptions, progress: &dyn Progress) -> Result<Prepare
         check_hash(&audited.dataset_hash, &hash, &audited.path, false)?;
         deal(&dataset, &read.contents, &audited.samples, (shares, options.seed), &mut changes);
     }
-    let rewrite = read.layout.plan(&dataset, &changes)?;
-    Ok(Prepared { options, dataset, hash, changes, rewrite, files, notes: read.notes })
+    let naming = if options.resplit.is_some() { Naming::EverySplit } else { Naming::AsItIs };
+    let rewrite = read.layout.plan(&dataset, &changes, naming)?;
+    let notes = [&read.notes, rewrite.notes()].concat();
+    Ok(Prepared { options, dataset, hash, changes, rewrite, files, notes })
 }
 
 /// Files of decisions with their content.
@@ -179,12 +181,13 @@ fn read_decisions(paths: &[PathBuf]) -> Result<ReadDecisions, ApplyError> {
     let mut records = Vec::new();
     for path in paths {
         let failed = |source| ApplyError::Io { path: path.clone(), source };
-        let file = File::open(path).map_err(failed)?;
-        let decisions = Decisions::read(BufReader::new(file))
-            .map_err(|source| ApplyError::Decisions { path: path.clone(), source })?;
+        // Read once, for it may be a pipe.
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let decisions =
+            Decisions::read(bytes.as_slice()).map_err(|source| ApplyError::Decisions { path: path.clone(), source })?;
         records.push(DecisionsFileRecord {
             path: path.display().to_string(),
-            blake3: hash_file(path).map_err(failed)?,
+            blake3: blake3::hash(&bytes).to_hex().to_string(),
             decisions: decisions.decisions.len() as u64,
         });
         all.push((path.clone(), decisions));
@@ -298,7 +301,7 @@ fn deal(
 }
 
 impl Prepared {
-    /// What was inferred while reading.
+    /// What was inferred while reading, what does not come along, and what will be read in another way. Sentences.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -385,10 +388,18 @@ impl Prepared {
         splits
     }
 
+    /// Does everything but write: whatever [`Prepared::write`] would refuse is refused.
+    ///
+    /// # Errors
+    /// When a decision cannot be carried out, or the input is no longer what was read.
+    pub fn rehearse(&self, progress: &dyn Progress) -> Result<(), ApplyError> {
+        Ok(self.rewrite.rehearse(progress)?)
+    }
+
     /// Writes the new folder, which appears whole or not at all.
     ///
     /// # Errors
-    /// When the input is no longer what was read, or the folder cannot be written.
+    /// When the input is no longer what was read, the folder cannot be written, or somebody asked the commits to stop.
     pub fn write(&self, progress: &dyn Progress) -> Result<Manifest, ApplyError> {
         let options = &self.options;
         let written: Result<Manifest, RewriteError> = options.commits.write_folder(&options.out, |dir| {

@@ -1,8 +1,9 @@
 //! What happens on ctrl-C and on a request to terminate.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tamis_data::atomic::temporary_folders;
+use tamis_data::atomic::Commits;
 
 use crate::exit::{ExitStatus, print_to_stderr};
 
@@ -14,9 +15,7 @@ pub(crate) fn say_how_to_resume(out: &Path) {
     let store = out.join("store");
     on_interrupt(move || {
         let store = store.display();
-        print_to_stderr(&format!(
-            "\ninterrupted: what is done is kept in `{store}`; the same command goes on from there\n"
-        ));
+        format!("\ninterrupted: what is done is kept in `{store}`; the same command goes on from there\n")
     });
 }
 
@@ -25,29 +24,34 @@ pub(crate) fn remove_scratch(dir: PathBuf) {
     on_interrupt(move || {
         // What cannot be removed is in the folder for temporary files and goes with it.
         let _ = std::fs::remove_dir_all(&dir);
-        print_to_stderr("\ninterrupted\n");
+        "\ninterrupted\n".to_owned()
     });
 }
 
-/// From now on, ctrl-C removes the folder that `out` is being made in, whole or not, and ends the process; those of other
-/// runs, which are there already, stay.
-pub(crate) fn remove_unfinished(out: PathBuf) {
-    let others = temporary_folders(&out);
-    on_interrupt(move || {
-        for dir in temporary_folders(&out).into_iter().filter(|it| !others.contains(it)) {
-            // What cannot be removed has a name that says what it is.
-            let _ = std::fs::remove_dir_all(&dir);
+/// From now on, ctrl-C asks whoever writes the folder `out` to stop and to clean up; pressed again, it ends the process at
+/// once. Once the folder has its name it comes too late, and the run ends as it would have.
+pub(crate) fn stop_writing(commits: Arc<Commits>, out: PathBuf) {
+    on_signal(move || {
+        if commits.is_interrupted() {
+            let out = out.display();
+            end(&format!("\ninterrupted: what was begun is left in `{out}.tmp-...`\n"));
         }
-        print_to_stderr("\ninterrupted: nothing was written\n");
+        commits.interrupt();
     });
 }
 
-fn on_interrupt(last_words: impl Fn() + Send + 'static) {
-    let handler = move || {
-        last_words();
-        #[expect(clippy::exit, clippy::disallowed_methods, reason = "this is the end that the user asked for")]
-        std::process::exit(ExitStatus::Interrupted as i32);
-    };
+fn on_interrupt(last_words: impl Fn() -> String + Send + 'static) {
+    on_signal(move || end(&last_words()));
+}
+
+/// Ends the process.
+fn end(last_words: &str) {
+    print_to_stderr(last_words);
+    #[expect(clippy::exit, clippy::disallowed_methods, reason = "this is the end that the user asked for")]
+    std::process::exit(ExitStatus::Interrupted as i32);
+}
+
+fn on_signal(handler: impl Fn() + Send + 'static) {
     match ctrlc::try_set_handler(handler) {
         // Where somebody has decided about signals already, as nohup does, it stays so.
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}

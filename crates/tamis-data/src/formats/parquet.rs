@@ -15,11 +15,12 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
 use arrow_cast::display::array_value_to_string;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, FieldRef, Fields, Schema, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type;
 use parquet::file::metadata::RowGroupMetaData;
 use serde_json::{Map, Number, Value};
 
@@ -142,7 +143,7 @@ struct Column {
 
 impl Rows {
     fn open(handle: File, file: &FileSpec) -> parquet::errors::Result<Self> {
-        let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())?;
+        let metadata = load(&handle)?;
         let groups = metadata.metadata().row_groups();
         let n_rows = groups.iter().map(rows_of).fold(0, u64::saturating_add);
         let (kept, left_out) = readable_columns(metadata.schema(), file.is_text_only);
@@ -150,7 +151,7 @@ impl Rows {
             path: file.path.clone(),
             size_bytes: file.size_bytes,
             handle,
-            class_names: class_names(&metadata),
+            class_names: class_names(&features(&metadata)),
             metadata,
             kept,
             reader: None,
@@ -200,6 +201,41 @@ impl Rows {
             _ => Ok(batch),
         }
     }
+}
+
+/// Reads the footer of a file.
+///
+/// Times of the old type INT96 reach farther than nanoseconds do, so they are read as microseconds.
+pub(crate) fn load(file: &File) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+    let columns = metadata.metadata().file_metadata().schema_descr().columns();
+    let mut leaves = columns.iter().map(|it| it.physical_type());
+    if leaves.all(|it| it != Type::INT96) {
+        return Ok(metadata);
+    }
+    let mut leaves = columns.iter().map(|it| it.physical_type());
+    let fields = metadata.schema().fields().iter().map(|it| in_micros(it, &mut leaves));
+    let schema = Schema::new_with_metadata(fields.collect::<Fields>(), metadata.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+/// A field whose leaves of the type INT96 are microseconds.
+fn in_micros(field: &FieldRef, leaves: &mut dyn Iterator<Item = Type>) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|it| in_micros(it, leaves)).collect()),
+        DataType::List(it) => DataType::List(in_micros(it, leaves)),
+        DataType::LargeList(it) => DataType::LargeList(in_micros(it, leaves)),
+        DataType::FixedSizeList(it, n) => DataType::FixedSizeList(in_micros(it, leaves), *n),
+        DataType::Map(it, is_sorted) => DataType::Map(in_micros(it, leaves), *is_sorted),
+        other => match (leaves.next(), other) {
+            (Some(Type::INT96), DataType::Timestamp(_, zone)) => {
+                DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+            }
+            _ => other.clone(),
+        },
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
 }
 
 /// Rows that are read at once; where a damaged group breaks off depends on it.
@@ -318,18 +354,23 @@ fn holds_bytes(data_type: &DataType) -> bool {
     }
 }
 
-/// Names of classes by column, from the key `huggingface` of the metadata.
+/// What `datasets` says of the columns, in the key `huggingface` of the metadata.
 ///
-/// `datasets` writes `{"info": {"features": {"label": {"_type": "ClassLabel", "names": [...]}}}}`
+/// It writes `{"info": {"features": {"label": {"_type": "ClassLabel", "names": [...]}}}}`
 /// (`arrow_writer.py`, `ArrowWriter._build_metadata`).
-pub(crate) fn class_names(metadata: &ArrowReaderMetadata) -> BTreeMap<String, Arc<[String]>> {
+pub(crate) fn features(metadata: &ArrowReaderMetadata) -> Map<String, Value> {
     let in_file = metadata.metadata().file_metadata().key_value_metadata().into_iter().flatten();
     let in_file = in_file.filter(|it| it.key == "huggingface").find_map(|it| it.value.as_deref());
     let json = in_file.or_else(|| metadata.schema().metadata().get("huggingface").map(String::as_str));
-    let info: Value = json.and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
-    let Some(features) = info.pointer("/info/features").and_then(Value::as_object) else {
-        return BTreeMap::new();
-    };
+    let mut info: Value = json.and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    match info.pointer_mut("/info/features").map(Value::take) {
+        Some(Value::Object(features)) => features,
+        _ => Map::new(),
+    }
+}
+
+/// Names of classes by column.
+pub(crate) fn class_names(features: &Map<String, Value>) -> BTreeMap<String, Arc<[String]>> {
     let named = features.iter().filter(|(_, it)| it.get("_type").and_then(Value::as_str) == Some("ClassLabel"));
     let named = named.filter_map(|(column, it)| {
         let names = it.get("names")?.as_array()?.iter();

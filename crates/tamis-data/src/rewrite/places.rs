@@ -132,8 +132,20 @@ pub(super) fn with_label(path: &Path, current: &str, target: &str) -> Result<Pat
     Ok(components.iter().enumerate().map(|(idx, it)| if idx == place { target } else { it }).collect())
 }
 
+/// The path, with a number where it is taken.
+pub(super) fn free(path: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
+    let mut place = path.to_owned();
+    for n in 2.. {
+        if !is_taken(&place) {
+            break;
+        }
+        place = numbered(path, n);
+    }
+    place
+}
+
 /// The path with a number before its extension.
-pub(super) fn numbered(path: &Path, n: usize) -> PathBuf {
+fn numbered(path: &Path, n: usize) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = match path.extension() {
         Some(extension) => format!("{stem}-{n}.{}", extension.to_string_lossy()),

@@ -1,17 +1,22 @@
 //! What becomes of every file, and what cannot be done.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod finish;
+
+mod images;
+
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use tamis_core::{Dataset, FileId, SampleId, State};
 
 use super::places::{self, Base};
-use super::{Change, Edit, Edits, Layout, MANIFEST, Output, Part, Rewrite, RewriteError, Rows};
+use super::{Change, Edit, Edits, Layout, MANIFEST, Naming, Output, Part, Rewrite, RewriteError, Rows};
 use crate::formats::FileSpec;
-use crate::metadata::{self, FILE_NAME};
 use crate::reader::Planned;
+use crate::splits;
 use crate::walk::{self, Found};
-use crate::writers;
 
 impl Layout {
     /// Says what becomes of every file when `changes`, one for each sample of `dataset`, are made.
@@ -21,32 +26,42 @@ impl Layout {
     ///
     /// # Panics
     /// When there is not one change for each sample.
-    pub fn plan(&self, dataset: &Dataset, changes: &[Change]) -> Result<Rewrite, RewriteError> {
+    pub fn plan(&self, dataset: &Dataset, changes: &[Change], naming: Naming) -> Result<Rewrite, RewriteError> {
         assert_eq!(changes.len(), dataset.len(), "because every sample has a change");
-        let base = Base::of(&self.traces.inputs)?;
+        let changes: Vec<Change> = dataset.ids().map(|id| effective(dataset, id, &changes[id.idx()])).collect();
+        let hashes = dataset.files().iter().filter_map(|it| Some((it.path.as_path(), it.blake3.as_deref()?)));
         let mut planner = Planner {
             layout: self,
             dataset,
-            base,
+            hashes: hashes.collect(),
+            base: Base::of(&self.traces.inputs)?,
             paths: Vec::new(),
+            homes: Vec::new(),
             tables: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            targets: BTreeSet::new(),
+            places: Vec::new(),
             outputs: BTreeMap::new(),
             gone: BTreeMap::new(),
+            notes: Vec::new(),
         };
-        planner.locate()?;
+        planner.locate(naming)?;
         let mut relocated = Vec::new();
         for id in dataset.ids() {
-            let change = effective(dataset, id, &changes[id.idx()]);
-            planner.check_readable(id, &change)?;
+            let change = &changes[id.idx()];
+            planner.check_readable(id, change)?;
             match dataset.sample(id).origin.row {
-                Some(row) => planner.row(id, row, change)?,
-                None => relocated.extend(planner.file(id, change)?),
+                Some(row) => planner.row(id, row, change.clone())?,
+                None => relocated.extend(planner.file(id, change.clone())?),
             }
         }
-        planner.images_of_tables(changes)?;
+        let moved = planner.images(&changes)?;
         planner.other_files()?;
-        planner.finish_tables(relocated)
+        planner.move_images(moved)?;
+        for it in relocated {
+            planner.relocate(it)?;
+        }
+        planner.finish(&changes)
     }
 }
 
@@ -61,8 +76,12 @@ fn effective(dataset: &Dataset, id: SampleId, change: &Change) -> Change {
 struct Draft<'a> {
     found: &'a Found,
     id: Option<FileId>,
+    /// Where what stays comes to lie.
+    home: PathBuf,
     /// Samples in it; zero for metadata.
     n_rows: u64,
+    /// Rows of metadata that name a file.
+    said: BTreeSet<u64>,
     gone: BTreeSet<u64>,
     edits: Edits,
     /// Rows that go to another file.
@@ -70,9 +89,9 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(found: &'a Found, id: Option<FileId>) -> Self {
-        let (gone, edits, moved) = (BTreeSet::new(), Edits::new(), BTreeMap::new());
-        Self { found, id, n_rows: 0, gone, edits, moved }
+    fn new(found: &'a Found, id: Option<FileId>, home: PathBuf) -> Self {
+        let (said, gone, edits, moved) = (BTreeSet::new(), BTreeSet::new(), Edits::new(), BTreeMap::new());
+        Self { found, id, home, n_rows: 0, said, gone, edits, moved }
     }
 
     fn edit(&mut self, row: u64, column: &str, value: String) {
@@ -90,20 +109,29 @@ struct Relocated {
 struct Planner<'a> {
     layout: &'a Layout,
     dataset: &'a Dataset,
+    /// Hashes of the files as they were read.
+    hashes: HashMap<&'a Path, &'a str>,
     base: Base,
-    /// Where each file of the layout comes to lie.
+    /// Where each file of the layout lies.
     paths: Vec<PathBuf>,
+    /// Where what stays of it comes to lie.
+    homes: Vec<PathBuf>,
     /// By path: tables of samples and of metadata.
     tables: BTreeMap<PathBuf, Draft<'a>>,
     /// Where rows of a file go that change to a split.
     destinations: BTreeMap<(u32, String), PathBuf>,
+    /// All tables that rows of other tables go to.
+    targets: BTreeSet<PathBuf>,
+    /// Where files come to lie that are one sample each.
+    places: Vec<(SampleId, PathBuf)>,
     outputs: BTreeMap<PathBuf, Output>,
     gone: BTreeMap<PathBuf, u64>,
+    notes: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
     /// Finds the place of every file, each of which has one of its own.
-    fn locate(&mut self) -> Result<(), RewriteError> {
+    fn locate(&mut self, naming: Naming) -> Result<(), RewriteError> {
         let mut seen = BTreeSet::new();
         for planned in &self.layout.files {
             let path = self.relative(&planned.found.file.path)?;
@@ -111,14 +139,29 @@ impl<'a> Planner<'a> {
                 let what = format!("`{}` is read twice", planned.found.file.path.display());
                 return Err(RewriteError::unfit(what, "name every file once, and no folder that holds another input"));
             }
-            if planned.found.is_table() || planned.found.format.as_ref().is_ok_and(|it| it.id() == "lines") {
-                self.tables.insert(path.clone(), Draft::new(&planned.found, Some(planned.id)));
-            }
-            for said in &planned.found.said_in {
-                let table = self.relative(&said.table.file.path)?;
-                self.tables.entry(table).or_insert_with(|| Draft::new(&said.table, None));
-            }
             self.paths.push(path);
+        }
+        for (planned, path) in self.layout.files.iter().zip(&self.paths) {
+            let is_of_rows =
+                planned.found.is_table() || planned.found.format.as_ref().is_ok_and(|it| it.id() == "lines");
+            let mut home = path.clone();
+            if naming == Naming::EverySplit && !shows_split(planned) {
+                let named = match is_of_rows {
+                    true => places::with_split(path, splits::DEFAULT),
+                    false => places::below_split(path, splits::DEFAULT),
+                };
+                home = named.map_or(home, |it| places::free(&it, |it| seen.contains(it)));
+                seen.insert(home.clone());
+            }
+            if is_of_rows {
+                self.tables.insert(path.clone(), Draft::new(&planned.found, Some(planned.id), home.clone()));
+            }
+            self.homes.push(home);
+        }
+        for said in self.layout.files.iter().flat_map(|it| &it.found.said_in) {
+            let table = self.relative(&said.table.file.path)?;
+            let new = || Draft::new(&said.table, None, table.clone());
+            self.tables.entry(table.clone()).or_insert_with(new).said.extend(&said.rows);
         }
         Ok(())
     }
@@ -137,6 +180,23 @@ impl<'a> Planner<'a> {
 
     fn path(&self, id: SampleId) -> &PathBuf {
         &self.paths[self.dataset.sample(id).origin.file.0 as usize]
+    }
+
+    fn home(&self, id: SampleId) -> &PathBuf {
+        &self.homes[self.dataset.sample(id).origin.file.0 as usize]
+    }
+
+    /// A file that comes over as it stands, with its samples at this place before and after.
+    fn carried(&self, file: FileSpec, blake3: Option<String>, [rows_in, n_rows]: [u64; 2]) -> Output {
+        let blake3 = blake3.or_else(|| self.hash_of(&file.path));
+        let rows = Rows::AllBut(BTreeSet::new());
+        let part = Part { file, blake3, beside: Vec::new(), rows, edits: Edits::new(), n_rows };
+        Output { writer: None, parts: vec![part], rows_in }
+    }
+
+    /// The hash of a file as it was read; `None` where it was not.
+    fn hash_of(&self, path: &Path) -> Option<String> {
+        self.hashes.get(path).map(|it| (*it).to_owned())
     }
 
     /// Only what could be read has a label or a split that can be changed.
@@ -229,6 +289,7 @@ impl<'a> Planner<'a> {
         };
         let path = path.ok_or_else(|| self.no_place(id, split))?;
         self.destinations.insert(key, path.clone());
+        self.targets.insert(path.clone());
         Ok(path)
     }
 
@@ -258,11 +319,13 @@ impl<'a> Planner<'a> {
             // What only metadata names stays there.
             return Ok(None);
         }
-        if self.tables.remove(&path).is_some() || change.label.is_none() && change.split.is_none() {
-            self.carry(path, planned, [1, 1]);
+        let home = self.home(id).clone();
+        if self.tables.remove(&path).is_some() || change.label.is_none() && change.split.is_none() && home == path {
+            self.carry(id, path, [1, 1]);
             return Ok(None);
         }
-        let mut place = path.clone();
+        // Where a new split is shown, it is shown in the place of none.
+        let mut place = if change.split.is_some() { path.clone() } else { home };
         if let Some(label) = change.label {
             let column = planned.plan.label.as_deref().filter(|it| says(found, it));
             match (column, &found.label) {
@@ -288,7 +351,7 @@ impl<'a> Planner<'a> {
             }
         }
         if place == path {
-            self.carry(path, planned, [1, 1]);
+            self.carry(id, path, [1, 1]);
             return Ok(None);
         }
         Ok(Some(Relocated { id, path: place, split: change.split }))
@@ -326,51 +389,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Takes a file over as it stands.
-    fn carry(&mut self, path: PathBuf, planned: &Planned, rows: [u64; 2]) {
-        let blake3 = self.dataset.files()[planned.id.0 as usize].blake3.clone();
-        self.outputs.insert(path, carried(planned.found.file.clone(), blake3, rows));
-    }
-
-    /// Images that tables name by path come along with the rows that name them.
-    fn images_of_tables(&mut self, changes: &[Change]) -> Result<(), RewriteError> {
-        let mut named: BTreeMap<PathBuf, bool> = BTreeMap::new();
-        for (id, name) in &self.layout.traces.image_paths {
-            if Path::new(name).is_absolute() {
-                continue;
-            }
-            let file = self.planned(*id).found.file.folder().join(name);
-            let Some(source) = self.base.relative(&file).filter(|_| !name.split(['/', '\\']).any(|it| it == ".."))
-            else {
-                let why = format!("it names the image `{name}`, which lies outside of what is written");
-                return Err(self.refused(*id, "copy", &why, "give the folder that holds the table and its images"));
-            };
-            let is_kept = !changes[id.idx()].is_dropped;
-            *named.entry(source.clone()).or_default() |= is_kept;
-            if !is_kept || !file.is_file() {
-                continue;
-            }
-            let change = effective(self.dataset, *id, &changes[id.idx()]);
-            let moved = match (change.split, &self.planned(*id).plan.split) {
-                (Some(split), None) => Some(self.destination(*id, &split)?),
-                _ => None,
-            };
-            let table = moved.as_ref().unwrap_or(self.path(*id));
-            let place = table.parent().unwrap_or(Path::new("")).join(metadata::normalized(name));
-            let size_bytes = std::fs::metadata(&file).map_or(0, |it| it.len());
-            let spec = FileSpec { path: file, size_bytes, is_gzip: false, is_text_only: false };
-            if let Some(other) = self.outputs.get(&place).filter(|it| it.parts[0].file.path != spec.path) {
-                let why =
-                    format!("`{}` is another file there: `{}`", place.display(), other.parts[0].file.path.display());
-                return Err(self.refused(*id, "copy the image of", &why, "give one of the two images another name"));
-            }
-            self.outputs.insert(place, carried(spec, None, [0, 0]));
-        }
-        for (source, is_kept) in named {
-            if !is_kept {
-                self.gone.insert(source, 0);
-            }
-        }
-        Ok(())
+    fn carry(&mut self, id: SampleId, place: PathBuf, rows: [u64; 2]) {
+        let output = self.carried(self.planned(id).found.file.clone(), None, rows);
+        self.places.push((id, place.clone()));
+        self.outputs.insert(place, output);
     }
 
     /// Takes over what lies in the folders and is no part of what was read.
@@ -383,150 +405,29 @@ impl<'a> Planner<'a> {
             }
         }
         for input in self.layout.traces.inputs.iter().filter(|it| it.path.is_dir()) {
-            for (file, name) in walk::all_files(&input.path)? {
+            let all = walk::all_files(&input.path)?;
+            self.notes.extend(all.left_out);
+            let mut unusual = Vec::new();
+            for (file, name) in all.files {
                 let path = self.relative(&file)?;
                 let is_other = !known.contains(&path) && !self.gone.contains_key(&path);
                 let is_manifest = name.rsplit('/').next() == Some(MANIFEST);
-                if !is_other || is_manifest || !file.is_file() || self.outputs.contains_key(&path) {
+                if !is_other || is_manifest || self.outputs.contains_key(&path) {
                     continue;
                 }
-                let size_bytes = std::fs::metadata(&file).map_or(0, |it| it.len());
-                let spec = FileSpec { path: file, size_bytes, is_gzip: false, is_text_only: false };
-                self.outputs.insert(path, carried(spec, None, [0, 0]));
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_tables(mut self, relocated: Vec<Relocated>) -> Result<Rewrite, RewriteError> {
-        for it in relocated {
-            self.relocate(it)?;
-        }
-        let tables = std::mem::take(&mut self.tables);
-        for (path, draft) in &tables {
-            self.own_rows(path, draft)?;
-        }
-        for (path, draft) in &tables {
-            for (destination, rows) in &draft.moved {
-                let (writer, blake3) = self.writer_of(draft)?;
-                let file = draft.found.file.clone();
-                let edits = draft.edits.iter().filter(|(row, _)| rows.contains(row));
-                let edits = edits.map(|(row, edits)| (*row, edits.clone())).collect();
-                let n_rows = if draft.id.is_some() { rows.len() as u64 } else { 0 };
-                let part = Part { file, blake3, rows: Rows::Only(rows.clone()), edits, n_rows };
-                let new = || Output { writer, parts: Vec::new(), rows_in: 0 };
-                let output = self.outputs.entry(destination.clone()).or_insert_with(new);
-                output.writer = writer;
-                output.parts.push(part);
-                if path == destination {
-                    let what = format!("rows of `{}` would move to it", path.display());
-                    return Err(RewriteError::unfit(what, "audit the data again"));
+                if !file.is_file() {
+                    unusual.push(name);
+                    continue;
                 }
+                let output = self.carried(other_file(file), None, [0, 0]);
+                self.outputs.insert(path, output);
+            }
+            if !unusual.is_empty() {
+                let n = walk::count(unusual.len(), "entry does", "entries do");
+                let (input, names) = (input.path.display(), walk::some(&unusual));
+                self.notes.push(format!("`{input}`: {n} not come along, for no file can be read there: {names}"));
             }
         }
-        let Self { mut outputs, mut gone, .. } = self;
-        // A table of samples that has none left would be an unreadable file.
-        let is_bare =
-            |it: &Output| it.writer.is_some() && 0 < it.rows_in && it.parts.iter().all(|part| part.n_rows == 0);
-        let bare: Vec<PathBuf> = outputs.iter().filter(|(_, it)| is_bare(it)).map(|(path, _)| path.clone()).collect();
-        for path in bare {
-            if let Some(output) = outputs.remove(&path) {
-                gone.insert(path, output.rows_in);
-            }
-        }
-        gone.retain(|path, _| !outputs.contains_key(path));
-        if outputs.values().all(|it| it.parts.iter().all(|part| part.n_rows == 0)) {
-            let what = "nothing would be left: every sample is dropped".to_owned();
-            return Err(RewriteError::unfit(what, "decide to keep some"));
-        }
-        Ok(Rewrite { outputs, gone })
-    }
-
-    /// The rows of a table that stay in it.
-    fn own_rows(&mut self, path: &Path, draft: &Draft<'_>) -> Result<(), RewriteError> {
-        let (writer, blake3) = self.writer_of(draft)?;
-        let mut gone = draft.gone.clone();
-        gone.extend(draft.moved.values().flatten());
-        let is_target = self.destinations.values().any(|it| it == path);
-        if gone.is_empty() && draft.edits.is_empty() && !is_target {
-            let rows = [draft.n_rows, draft.n_rows];
-            self.outputs.insert(path.to_owned(), carried(draft.found.file.clone(), blake3, rows));
-            for beside in &draft.found.beside {
-                let path = self.relative(beside)?;
-                let size_bytes = std::fs::metadata(beside).map_or(0, |it| it.len());
-                let file = FileSpec { path: beside.clone(), size_bytes, is_gzip: false, is_text_only: false };
-                self.outputs.insert(path, carried(file, None, [0, 0]));
-            }
-            return Ok(());
-        }
-        let n_rows = if draft.id.is_some() { draft.n_rows.saturating_sub(gone.len() as u64) } else { 0 };
-        let edits = draft.edits.iter().filter(|(row, _)| !gone.contains(row));
-        let edits = edits.map(|(row, edits)| (*row, edits.clone())).collect();
-        let part = Part { file: draft.found.file.clone(), blake3, rows: Rows::AllBut(gone), edits, n_rows };
-        self.outputs.insert(path.to_owned(), Output { writer, parts: vec![part], rows_in: draft.n_rows });
-        Ok(())
-    }
-
-    /// The writer of a table's format, and the hash of the table as it was read.
-    fn writer_of(
-        &self,
-        draft: &Draft<'_>,
-    ) -> Result<(Option<&'static dyn writers::Writer>, Option<String>), RewriteError> {
-        let blake3 = draft.id.and_then(|id| self.dataset.files()[id.0 as usize].blake3.clone());
-        let id = draft.found.format.as_ref().map_or("", |it| it.id());
-        let writer = writers::by_id(id).ok_or_else(|| {
-            let what = format!("there is no writer for `{}`", draft.found.file.path.display());
-            RewriteError::unfit(what, "leave this file out")
-        })?;
-        Ok((Some(writer), blake3))
-    }
-
-    /// Gives a file its new place, with a number where that is taken, and lets metadata follow.
-    fn relocate(&mut self, it: Relocated) -> Result<(), RewriteError> {
-        let planned = self.planned(it.id);
-        let mut place = it.path.clone();
-        let mut n = 2;
-        while self.outputs.contains_key(&place) || self.tables.contains_key(&place) {
-            place = places::numbered(&it.path, n);
-            n += 1;
-        }
-        if let Some(said) = planned.found.said_in.last() {
-            if 1 < planned.found.said_in.len() {
-                let why = "several tables of metadata name it";
-                return Err(self.refused(it.id, "move", why, "leave one row that names it"));
-            }
-            let own = self.relative(&said.table.file.path)?;
-            let current = self.dataset.split_name(it.id);
-            // Metadata in the folder of a split goes to that of the other split.
-            let table = it.split.as_ref().and_then(|split| {
-                let moved = places::in_split(&own, current, split)?;
-                (moved.parent() != own.parent()).then_some(moved)
-            });
-            let table = table.unwrap_or_else(|| own.clone());
-            let folder = table.parent().unwrap_or(Path::new(""));
-            let name = place.strip_prefix(folder).ok().and_then(places::names).map(|it| it.join("/"));
-            let Some(name) = name else {
-                let why = format!("the metadata in `{}` could no longer name it", table.display());
-                return Err(self.refused(it.id, "move", &why, "put the metadata into the folder above"));
-            };
-            let old_name = self.path(it.id).strip_prefix(own.parent().unwrap_or(Path::new(""))).ok();
-            let old_name = old_name.and_then(places::names).map(|it| it.join("/"));
-            let draft = self.tables.get_mut(&own);
-            let draft = draft.expect("because every table of metadata has a draft");
-            let row = said.rows[0];
-            if old_name != Some(name.clone()) {
-                draft.edit(row, FILE_NAME, name);
-            }
-            if table != own {
-                draft.gone.extend(&said.rows[1..]);
-                draft.moved.entry(table.clone()).or_default().insert(row);
-                // Counted as a target, so that a table there is written and not carried over.
-                let key = (u32::MAX, table.to_string_lossy().into_owned());
-                self.destinations.insert(key, table);
-            }
-        }
-        self.gone.insert(self.path(it.id).clone(), 1);
-        self.carry(place, planned, [0, 1]);
         Ok(())
     }
 }
@@ -536,8 +437,15 @@ fn says(found: &Found, column: &str) -> bool {
     !found.said_in.is_empty() && found.cells.iter().any(|(name, _)| **name == *column)
 }
 
-/// A file that comes over as it stands, with its samples at this place before and after.
-fn carried(file: FileSpec, blake3: Option<String>, [rows_in, n_rows]: [u64; 2]) -> Output {
-    let part = Part { file, blake3, rows: Rows::AllBut(BTreeSet::new()), edits: Edits::new(), n_rows };
-    Output { writer: None, parts: vec![part], rows_in }
+/// Whether something says the split of all that is in a file.
+fn shows_split(planned: &Planned) -> bool {
+    let column = planned.plan.split.as_deref();
+    let has_column = column.is_some_and(|it| planned.found.is_table() || says(&planned.found, it));
+    planned.found.split.is_some() || has_column
+}
+
+/// A file that is no part of what was read.
+fn other_file(path: PathBuf) -> FileSpec {
+    let size_bytes = std::fs::metadata(&path).map_or(0, |it| it.len());
+    FileSpec { path, size_bytes, is_gzip: false, is_text_only: false }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Found, Search, count, inaccessible, some, split_of};
+use super::{Found, Parent, Search, count, inaccessible, some, split_of};
 use crate::error::ReadError;
 use crate::formats::{self, FileSpec, Format, Head, idx};
 use crate::metadata::{self, Beside, Cells};
@@ -264,27 +264,36 @@ fn image_files(looks: Vec<Look>, left_out: &mut LeftOut, notes: &mut Vec<String>
 
 /// Files that are one sample each, with what their folders say of split and label.
 fn one_sample_each(looks: Vec<Look>, format: &'static dyn Format) -> Vec<Found> {
-    // A word like "test" in the name of a single file is no split, unless every name has one.
-    let is_named = |it: &Look| splits::of_path(&it.entry.components()).is_some();
-    let are_all_named = looks.iter().all(is_named);
-    let found = looks.into_iter().map(|look| {
-        let components = look.entry.components();
-        let folders = &components[..components.len() - 1];
-        let classes: Vec<_> = folders.iter().filter(|it| !splits::is_split_folder(it)).collect();
-        let parent = classes.last().map(|it| ((**it).to_owned(), classes.len()));
-        let split = splits::of_folders(folders).map(|split| (split.to_owned(), None));
+    let names: Vec<String> = looks.iter().map(|it| it.entry.name.clone()).collect();
+    let found = looks.into_iter().zip(said_by_names(&names)).map(|(look, (split, parent))| {
         let format = match &look.head {
             Ok(_) => Ok(format),
             Err(reason) => Err(reason.clone()),
         };
-        let mut found = look.found(format);
-        found.parent = Some(parent.unwrap_or_default());
-        if !are_all_named {
-            found.split = split;
-        }
-        found
+        let split = split.map(|split| (split, None));
+        Found { parent: Some(parent), split, ..look.found(format) }
     });
     found.collect()
+}
+
+/// What the names of files that are one sample each say: the split, and the folder that may name the label.
+pub(crate) fn said_by_names(names: &[String]) -> Vec<(Option<String>, Parent)> {
+    let components = |name: &String| name.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let all: Vec<Vec<String>> = names.iter().map(components).collect();
+    let all: Vec<Vec<&str>> = all.iter().map(|it| it.iter().map(String::as_str).collect()).collect();
+    // A word like "test" in the name of a single file is no split, unless every name has one.
+    let are_all_named = all.iter().all(|it| splits::of_path(it).is_some());
+    let said = all.iter().map(|components| {
+        let folders = &components[..components.len() - 1];
+        let classes: Vec<_> = folders.iter().filter(|it| !splits::is_split_folder(it)).collect();
+        let parent = classes.last().map(|it| ((**it).to_owned(), classes.len()));
+        let split = match are_all_named {
+            true => split_of(components),
+            false => splits::of_folders(folders).map(str::to_owned),
+        };
+        (split, parent.unwrap_or_default())
+    });
+    said.collect()
 }
 
 fn forced_files(
@@ -313,13 +322,27 @@ fn forced_files(
     found.collect()
 }
 
-/// All files of a folder that may belong to the dataset, read or not, with their names relative to it: none that are hidden,
-/// linked folders or audits.
-pub(crate) fn all_files(root: &Path) -> Result<Vec<(PathBuf, String)>, ReadError> {
+/// What a folder holds that may belong to the dataset.
+pub(crate) struct AllFiles {
+    /// All files, read or not, with their names relative to the folder: none that are hidden, linked folders or audits.
+    pub(crate) files: Vec<(PathBuf, String)>,
+    /// What is none of them. Sentences.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Lists a folder for somebody who takes over what is no part of the dataset, too.
+pub(crate) fn all_files(root: &Path) -> Result<AllFiles, ReadError> {
     let mut left_out = LeftOut::default();
     let entries = list(root, &mut left_out)?;
-    let about = left_out.about.into_iter().map(|name| (root.join(&name), name));
-    Ok(entries.into_iter().map(|it| (it.path, it.name)).chain(about).collect())
+    let other = std::mem::take(&mut left_out.other).into_iter();
+    let others = std::mem::take(&mut left_out.about).into_iter().chain(other).map(|name| (root.join(&name), name));
+    let files = entries.into_iter().map(|it| (it.path, it.name)).chain(others).collect();
+    let counts = left_out.counts();
+    let note = |(n, what): (usize, &str)| {
+        let n = count(n, "entry does", "entries do");
+        format!("`{}`: {n} not come along, {what}", root.display())
+    };
+    Ok(AllFiles { files, left_out: counts.into_iter().filter(|it| 0 < it.0).map(note).collect() })
 }
 
 /// Lists a folder and all below it, sorted by the bytes of the names.
@@ -395,6 +418,10 @@ fn is_about(name: &str) -> bool {
 }
 
 impl LeftOut {
+    fn counts(&self) -> [(usize, &'static str); 3] {
+        [(self.hidden, "hidden"), (self.linked_folders, "links to folders"), (self.audits, "audits")]
+    }
+
     fn note(&self, root: &Path, notes: &mut Vec<String>) {
         let mut note = |names: &[String], why: &str| {
             if !names.is_empty() {
@@ -407,7 +434,7 @@ impl LeftOut {
         note(&self.images, "read only where a table names them");
         note(&self.tables, "tables that name no image; give them by their own path to audit them");
         note(&self.other, "of other formats");
-        for (n, what) in [(self.hidden, "hidden"), (self.linked_folders, "links to folders"), (self.audits, "audits")] {
+        for (n, what) in self.counts() {
             if 0 < n {
                 let n = count(n, "entry", "entries");
                 notes.push(format!("`{}`: {n} left out, {what}", root.display()));

@@ -3,9 +3,8 @@
 
 use std::io::{self, BufRead};
 use std::ops::Range;
-use std::path::Path;
 
-use super::{Writer, Written};
+use super::{Target, Writer, Written};
 use crate::formats::{FileSpec, csv};
 use crate::records::{self, Cut, Piece};
 use crate::rewrite::{Edit, Part, RewriteError};
@@ -20,7 +19,7 @@ impl Writer for Csv {
         "csv"
     }
 
-    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+    fn write(&self, parts: &[Part], target: &Target<'_>) -> Result<Vec<Written>, RewriteError> {
         write(parts, target, csv::delimiter)
     }
 }
@@ -28,7 +27,7 @@ impl Writer for Csv {
 /// Writes values with the delimiter of each file, which must be the same one.
 pub(super) fn write(
     parts: &[Part],
-    target: &Path,
+    target: &Target<'_>,
     delimiter: impl Fn(&FileSpec) -> Result<u8, String>,
 ) -> Result<Vec<Written>, RewriteError> {
     let of = |file: &FileSpec| {

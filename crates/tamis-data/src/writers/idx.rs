@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::{Sink, Writer, Written, check_count, check_unchanged};
+use super::{Sink, Target, Writer, Written, check_count, check_unchanged, is_gzip_name};
 use crate::formats::idx;
 use crate::rewrite::{Edit, Part, RewriteError};
 use crate::stream;
@@ -20,10 +20,9 @@ impl Writer for Idx {
         "idx"
     }
 
-    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
-        let is_gzip = parts.iter().any(|it| it.file.is_gzip);
+    fn write(&self, parts: &[Part], target: &Target<'_>) -> Result<Vec<Written>, RewriteError> {
         let n_rows: u64 = parts.iter().map(|it| it.n_rows).sum();
-        let mut images = Sink::create(target, is_gzip)?;
+        let mut images = Sink::create(target, target.is_gzip(parts))?;
         let mut labels: Vec<u8> = Vec::new();
         let mut sizes = None;
         for part in parts {
@@ -44,14 +43,15 @@ impl Writer for Idx {
         }
         let mut written = vec![images.finish()?];
         if !labels.is_empty() {
-            let name = target.file_name().unwrap_or_default().to_string_lossy();
-            let beside = target.with_file_name(idx::labels_name(&name));
-            if beside == target {
+            let name = target.path().file_name().unwrap_or_default().to_string_lossy();
+            let beside = target.beside(&idx::labels_name(&name));
+            if beside.path() == target.path() {
                 let what =
                     format!("no file of labels can be named beside `{name}`, which does not say `images` or `idx3`");
                 return Err(RewriteError::unfit(what, "give the files of all splits as input"));
             }
-            let mut out = Sink::create(&beside, is_gzip)?;
+            // The reader goes by its name.
+            let mut out = Sink::create(&beside, is_gzip_name(beside.path()))?;
             out.put(&header(n_rows, &[], &parts[0])?)?;
             out.put(&labels)?;
             written.push(out.finish()?);
@@ -94,14 +94,14 @@ impl Source {
         let (n, sizes) = shape.split_first().ok_or_else(|| unread("no shape, expected images".to_owned()))?;
         let (n, sizes) = (*n, sizes.to_vec());
         let labels = match idx::labels_beside(path) {
-            Some(beside) => Some(read_labels(&beside)?),
+            Some(beside) => Some(read_labels(part, &beside)?),
             None => None,
         };
         Ok(Self { reader, meter, n, sizes, labels })
     }
 
     /// Copies the images and the labels of the rows that are taken.
-    fn copy(&mut self, part: &Part, images: &mut Sink, labels: &mut Vec<u8>) -> Result<(), RewriteError> {
+    fn copy(&mut self, part: &Part, images: &mut Sink<'_>, labels: &mut Vec<u8>) -> Result<(), RewriteError> {
         let path = &part.file.path;
         let size = self.sizes.iter().map(|it| *it as usize).product();
         let mut image = vec![0; size];
@@ -144,12 +144,17 @@ impl Source {
     }
 }
 
-fn read_labels(path: &Path) -> Result<Vec<u8>, RewriteError> {
+fn read_labels(part: &Part, path: &Path) -> Result<Vec<u8>, RewriteError> {
     let unread = |what: String| RewriteError::Source { path: path.to_owned(), row: None, what };
-    let is_gzip = path.extension().is_some_and(|it| it == "gz");
-    let (mut reader, _) = stream::open(path, is_gzip).map_err(|error| unread(error.to_string()))?;
+    let failed = |error: io::Error| unread(error.to_string());
+    let (mut reader, meter) = stream::open(path, is_gzip_name(path)).map_err(failed)?;
     idx::read_shape(&mut *reader).map_err(unread)?;
     let mut labels = Vec::new();
-    reader.read_to_end(&mut labels).map_err(|error| unread(error.to_string()))?;
-    Ok(labels)
+    reader.read_to_end(&mut labels).map_err(failed)?;
+    match part.beside.iter().find(|it| it.0 == path) {
+        Some((_, before)) if *before != meter.hash().map_err(failed)? => {
+            Err(RewriteError::Changed { path: path.to_owned() })
+        }
+        _ => Ok(labels),
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::io::{self, BufRead};
 use std::ops::Range;
-use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Writer, Written};
+use super::{Target, Writer, Written};
 use crate::mend;
 use crate::records::{self, Cut, Piece, next_line};
 use crate::rewrite::{Edit, Part, RewriteError};
@@ -20,7 +19,7 @@ impl Writer for Jsonl {
         "jsonl"
     }
 
-    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+    fn write(&self, parts: &[Part], target: &Target<'_>) -> Result<Vec<Written>, RewriteError> {
         records::write(parts, target, |_| Ok(Box::new(Objects)))
     }
 }

@@ -1,8 +1,6 @@
 //! Plain text, one sample a line.
 
-use std::path::Path;
-
-use super::{Writer, Written};
+use super::{Target, Writer, Written};
 use crate::records::{self, Lines as Cut};
 use crate::rewrite::{Part, RewriteError};
 
@@ -15,7 +13,7 @@ impl Writer for Lines {
         "lines"
     }
 
-    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+    fn write(&self, parts: &[Part], target: &Target<'_>) -> Result<Vec<Written>, RewriteError> {
         records::write(parts, target, |_| Ok(Box::new(Cut)))
     }
 }

@@ -1,21 +1,24 @@
 //! Apache Parquet: all columns with their types, the file's metadata word by word, and the row groups less what goes.
 
+mod classes;
+mod times;
+
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::Type;
-use parquet::file::metadata::ParquetMetaData;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::basic::{Encoding, Type};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::properties::WriterProperties;
 
-use super::{Sink, Writer, Written, check_count, check_unchanged};
-use crate::formats::parquet::{batch_rows, class_names, guarded, rows_of};
+use self::classes::Classes;
+use super::{Sink, Target, Writer, Written, check_count, check_unchanged};
+use crate::formats::parquet::{batch_rows, guarded, rows_of};
 use crate::rewrite::{Edit, Part, RewriteError};
 use crate::stream;
 
@@ -28,16 +31,21 @@ impl Writer for Parquet {
         "parquet"
     }
 
-    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+    fn write(&self, parts: &[Part], target: &Target<'_>) -> Result<Vec<Written>, RewriteError> {
         let Some(first) = parts.first() else { return Ok(Vec::new()) };
-        let metadata = load(first)?.1;
-        let schema = Arc::clone(metadata.schema());
+        let (_, metadata) = open(first)?;
+        let like = Like { schema: Arc::clone(metadata.schema()), classes: Classes::of(&metadata) };
+        if target.is_nowhere() {
+            parts.iter().try_for_each(|part| write_part(part, &like, &mut |_| Ok(())))?;
+            return Ok(Vec::new());
+        }
         let sink = Sink::create(target, false)?;
         let failed =
-            |what: String| RewriteError::Write { path: target.to_owned(), source: std::io::Error::other(what) };
+            |what: String| RewriteError::Write { path: target.path().to_owned(), source: std::io::Error::other(what) };
         let mut writer = guarded(|| {
-            let options = options(metadata.metadata());
-            ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options).map_err(|it| it.to_string())
+            let is_sorted = parts.len() == 1 && first.edits.is_empty();
+            let options = options(metadata.metadata(), is_sorted);
+            ArrowWriter::try_new_with_options(sink, Arc::clone(&like.schema), options).map_err(|it| it.to_string())
         })
         .map_err(failed)?;
         for part in parts {
@@ -48,34 +56,50 @@ impl Writer for Parquet {
                 };
                 guarded(|| step().map_err(|it| it.to_string())).map_err(failed)
             };
-            write_part(part, &schema, &mut put)?;
+            write_part(part, &like, &mut put)?;
         }
         let sink = guarded(|| writer.into_inner().map_err(|it| it.to_string())).map_err(failed)?;
         Ok(vec![sink.finish()?])
     }
 }
 
-fn load(part: &Part) -> Result<(File, ArrowReaderMetadata), RewriteError> {
-    let unread = |what: String| RewriteError::Source { path: part.file.path.clone(), row: None, what };
-    let file = File::open(&part.file.path).map_err(|error| unread(error.to_string()))?;
-    let load = || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|it| it.to_string());
-    let metadata = guarded(load).map_err(unread)?;
-    Ok((file, metadata))
+/// What all rows of a file have in common: that of its first part.
+struct Like {
+    schema: SchemaRef,
+    classes: Classes,
 }
 
-/// Writes as the input was written: its schema, its keys and values, and the compression of its columns.
-fn options(metadata: &ParquetMetaData) -> ArrowWriterOptions {
+fn open(part: &Part) -> Result<(File, ArrowReaderMetadata), RewriteError> {
+    let unread = |what: String| RewriteError::Source { path: part.file.path.clone(), row: None, what };
+    let file = File::open(&part.file.path).map_err(|error| unread(error.to_string()))?;
+    match times::load_for_writing(&file).map_err(unread)? {
+        Some(metadata) => Ok((file, metadata)),
+        None => {
+            let path = part.file.path.display();
+            let what = format!(
+                "cannot write `{path}`: it holds times of the old type INT96 that are too fine for microseconds and too far \
+                 for nanoseconds"
+            );
+            Err(RewriteError::unfit(what, "write these columns as timestamps first, and audit the data again"))
+        }
+    }
+}
+
+/// Writes as the input was written: its schema, its keys and values, and compression and encoding of its columns. Pages
+/// are of the first version, which everybody reads.
+fn options(metadata: &ParquetMetaData, is_sorted: bool) -> ArrowWriterOptions {
     let file = metadata.file_metadata();
+    let mut orders = metadata.row_groups().iter().map(|it| it.sorting_columns());
+    let order = orders.next().flatten().filter(|first| is_sorted && orders.all(|it| it == Some(*first)));
     let mut properties = WriterProperties::builder()
         .set_key_value_metadata(file.key_value_metadata().cloned())
+        .set_sorting_columns(order.cloned())
         .set_max_row_group_row_count(None)
         .set_max_row_group_bytes(None);
-    if file.version() == 2 {
-        properties = properties.set_writer_version(WriterVersion::PARQUET_2_0);
-    }
     for column in metadata.row_groups().first().into_iter().flat_map(|it| it.columns()) {
         let path = column.column_path().clone();
         properties = properties
+            .set_column_encoding(path.clone(), encoding(column))
             .set_column_compression(path.clone(), column.compression())
             .set_column_dictionary_enabled(path.clone(), column.dictionary_page_offset().is_some())
             .set_column_bloom_filter_enabled(path, column.bloom_filter_offset().is_some());
@@ -88,19 +112,32 @@ fn options(metadata: &ParquetMetaData) -> ArrowWriterOptions {
     if is_writable { options.with_parquet_schema(schema.clone()) } else { options }
 }
 
+/// How the values of a column are written where no dictionary is.
+fn encoding(column: &ColumnChunkMetaData) -> Encoding {
+    let is_of_values = |it: &Encoding| {
+        use Encoding::{BYTE_STREAM_SPLIT, DELTA_BINARY_PACKED, DELTA_BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY};
+        [BYTE_STREAM_SPLIT, DELTA_BINARY_PACKED, DELTA_BYTE_ARRAY, DELTA_LENGTH_BYTE_ARRAY].contains(it)
+    };
+    let is_writable = column.column_type() != Type::INT96;
+    column.encodings().find(|it| is_writable && is_of_values(it)).unwrap_or(Encoding::PLAIN)
+}
+
 /// Hands the rows of a part to `put`, group by group, with nothing behind each group.
 fn write_part(
     part: &Part,
-    schema: &SchemaRef,
+    like: &Like,
     put: &mut dyn FnMut(Option<RecordBatch>) -> Result<(), RewriteError>,
 ) -> Result<(), RewriteError> {
-    let (file, metadata) = load(part)?;
+    let (file, metadata) = open(part)?;
     let path = &part.file.path;
-    if !is_alike(schema, metadata.schema()) {
-        let what = format!("rows of `{}` cannot go to the file of another split: the columns differ", path.display());
-        return Err(RewriteError::unfit(what, "leave these rows in their split, or bring the columns into line"));
+    let unfit = |why: &str| {
+        let what = format!("rows of `{}` cannot go to the file of another split: {why}", path.display());
+        RewriteError::unfit(what, "leave these rows in their split, or bring the columns into line")
+    };
+    if !is_alike(&like.schema, metadata.schema()) {
+        return Err(unfit("the columns differ"));
     }
-    let names = class_names(&metadata);
+    let numbers = Classes::of(&metadata).numbers_in(&like.classes).map_err(|why| unfit(&why))?;
     let (mut group_end, mut n_taken) = (0, 0);
     for (idx, group) in metadata.metadata().row_groups().iter().enumerate() {
         let mut row = group_end;
@@ -125,8 +162,11 @@ fn write_part(
                 Err(what) => return Err(unread(row, format!("{what}, expected rows up to {group_end}"))),
             };
             let taken: BooleanArray = (1..=batch.num_rows() as u64).map(|it| Some(part.rows.take(row + it))).collect();
-            let columns = changed(part, row, &batch, |column| names.get(column).map(Arc::as_ref))?;
-            let batch = RecordBatch::try_new(Arc::clone(schema), columns);
+            let columns = numbers
+                .translate(&batch, &taken)
+                .map_err(|(at, why)| unfit(&format!("row {}: {why}", row + 1 + at)))?;
+            let columns = changed(part, row, columns, like)?;
+            let batch = RecordBatch::try_new(Arc::clone(&like.schema), columns);
             let kept = batch.and_then(|it| arrow_select::filter::filter_record_batch(&it, &taken));
             let kept = kept.map_err(|it| unread(row, it.to_string()))?;
             row += taken.len() as u64;
@@ -151,14 +191,9 @@ fn is_alike(a: &SchemaRef, b: &SchemaRef) -> bool {
 }
 
 /// The columns of a batch behind row `before`, with the values that change.
-fn changed<'a>(
-    part: &Part,
-    before: u64,
-    batch: &RecordBatch,
-    names: impl Fn(&str) -> Option<&'a [String]>,
-) -> Result<Vec<ArrayRef>, RewriteError> {
-    let mut columns = batch.columns().to_vec();
-    let rows = before + 1..before + 1 + batch.num_rows() as u64;
+fn changed(part: &Part, before: u64, mut columns: Vec<ArrayRef>, like: &Like) -> Result<Vec<ArrayRef>, RewriteError> {
+    let n_rows = columns.first().map_or(0, |it| it.len());
+    let rows = before + 1..before + 1 + n_rows as u64;
     let edits: Vec<(u64, &Edit)> =
         part.edits.range(rows).flat_map(|(row, edits)| edits.iter().map(move |it| (*row, it))).collect();
     let mut done: Vec<&str> = Vec::new();
@@ -171,13 +206,11 @@ fn changed<'a>(
             let what = format!("cannot change row {row} of `{}`: {why}", part.file.path.display());
             RewriteError::unfit(what, "leave this sample as it is")
         };
-        let schema = batch.schema();
-        let (idx, _) = schema
-            .column_with_name(&edit.column)
-            .ok_or_else(|| refused(*first, format!("there is no column `{}`", edit.column)))?;
-        let mut values: Vec<Option<String>> = vec![None; batch.num_rows()];
+        let idx = like.schema.index_of(&edit.column);
+        let idx = idx.map_err(|_| refused(*first, format!("there is no column `{}`", edit.column)))?;
+        let mut values: Vec<Option<String>> = vec![None; n_rows];
         for (row, it) in edits.iter().filter(|(_, it)| it.column == edit.column) {
-            let value = of_class(&it.value, names(&it.column))
+            let value = of_class(&it.value, like.classes.names(&it.column))
                 .map_err(|why| refused(*row, format!("{why} of column `{}`", it.column)))?;
             values[usize::try_from(row - before - 1).unwrap_or_default()] = Some(value);
         }

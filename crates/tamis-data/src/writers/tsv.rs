@@ -1,8 +1,6 @@
 //! Tab-separated values: CSV whose delimiter is known.
 
-use std::path::Path;
-
-use super::{Writer, Written, csv};
+use super::{Target, Writer, Written, csv};
 use crate::rewrite::{Part, RewriteError};
 
 /// The writer.
@@ -14,7 +12,7 @@ impl Writer for Tsv {
         "tsv"
     }
 
-    fn write(&self, parts: &[Part], target: &Path) -> Result<Vec<Written>, RewriteError> {
+    fn write(&self, parts: &[Part], target: &Target<'_>) -> Result<Vec<Written>, RewriteError> {
         csv::write(parts, target, |_| Ok(b'\t'))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tamis_core::{Dataset, NoProgress, SampleId};
 use tamis_data::atomic::Commits;
-use tamis_data::rewrite::{Change, Layout, Link, RewriteError};
+use tamis_data::rewrite::{Change, Layout, Link, Naming, RewriteError};
 use tamis_data::{Images, Input, ReadOptions, Reader};
 
 /// Files by path.
@@ -19,12 +19,24 @@ pub(crate) struct Work {
     pub(crate) options: ReadOptions,
     /// Paths below `in`, each with its split.
     inputs: Vec<(String, Option<String>)>,
+    naming: Naming,
 }
+
+/// What was written, and what was said about it.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) files: Files,
+    pub(crate) notes: Vec<String>,
+}
+
+/// What a sample is: hash of its content, label and split.
+pub(crate) type Sample = (Option<String>, Option<String>, String);
 
 impl Work {
     /// An input of these files below one folder.
     pub(crate) fn new(files: &[(&str, &[u8])]) -> Self {
-        let work = Self { dir: tempfile::tempdir().unwrap(), options: ReadOptions::default(), inputs: Vec::new() };
+        let (options, inputs, naming) = (ReadOptions::default(), Vec::new(), Naming::AsItIs);
+        let work = Self { dir: tempfile::tempdir().unwrap(), options, inputs, naming };
         for (name, content) in files {
             let path = work.path(&format!("in/{name}"));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -47,18 +59,73 @@ impl Work {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn read(&self) -> (Dataset, Layout) {
+    /// All splits are to be shown.
+    pub(crate) fn naming(mut self) -> Self {
+        self.naming = Naming::EverySplit;
+        self
+    }
+
+    /// The inputs below a folder, as far as they are there.
+    fn inputs_in(&self, folder: &str) -> Vec<Input> {
         let whole = [(String::new(), None)];
         let inputs = if self.inputs.is_empty() { &whole[..] } else { &self.inputs[..] };
         let input = |(name, split): &(String, Option<String>)| Input {
-            path: self.path("in").join(name),
+            path: self.path(folder).join(name),
             split: split.clone().map(|it| (it, None)),
         };
-        read(&inputs.iter().map(input).collect::<Vec<_>>(), &self.options)
+        inputs.iter().map(input).filter(|it| it.path.exists()).collect()
     }
 
-    /// Makes changes by key; everything else stays.
-    pub(crate) fn apply_linked(&self, changes: &[(&str, Change)], link: Link) -> Result<Files, RewriteError> {
+    pub(crate) fn read(&self) -> (Dataset, Layout) {
+        let (_, dataset, layout) = read(&self.inputs_in("in"), &self.options);
+        (dataset, layout)
+    }
+
+    /// Makes changes by key; everything else stays. What is read from the new folder is what it was to be.
+    pub(crate) fn apply_linked(&self, changes: &[(&str, Change)], link: Link) -> Result<Applied, RewriteError> {
+        let applied = self.write(changes, link)?;
+        assert_eq!(self.samples_out(), self.expected(changes), "{:?}", applied.notes);
+        Ok(applied)
+    }
+
+    /// What is to be read from the new folder.
+    pub(crate) fn expected(&self, changes: &[(&str, Change)]) -> Vec<Sample> {
+        let (contents, dataset, _) = read(&self.inputs_in("in"), &self.options);
+        let mut expected = Vec::new();
+        for (id, content) in dataset.ids().zip(contents) {
+            let change = changes.iter().rev().find(|it| it.0 == dataset.key(id)).map(|it| it.1.clone());
+            let change = change.unwrap_or_default();
+            if !change.is_dropped && content.is_some() {
+                let label = change.label.or_else(|| dataset.label_name(id).map(str::to_owned));
+                expected.push((content, label, change.split.unwrap_or_else(|| dataset.split_name(id).to_owned())));
+            }
+        }
+        expected.sort();
+        expected
+    }
+
+    /// What is read from the new folder: by the inputs, and files that were made beside them.
+    pub(crate) fn samples_out(&self) -> Vec<Sample> {
+        let mut inputs = self.inputs_in("out");
+        let are_folders = self.inputs.iter().all(|it| !it.0.contains('.'));
+        for name in files(&self.path("out")).keys().filter(|_| !self.inputs.is_empty()) {
+            let path = self.path("out").join(name);
+            let is_table = [".csv", ".jsonl", ".parquet"].iter().any(|it| name.ends_with(it));
+            let is_sample = is_table || are_folders && name.ends_with(".png");
+            if is_sample && !inputs.iter().any(|it| path.starts_with(&it.path)) {
+                inputs.push(Input { path, split: None });
+            }
+        }
+        let (contents, dataset, _) = read(&inputs, &self.options);
+        let of = |id: SampleId| (dataset.label_name(id).map(str::to_owned), dataset.split_name(id).to_owned());
+        let all = dataset.ids().zip(contents).filter(|it| it.1.is_some());
+        let mut samples: Vec<Sample> = all.map(|(id, content)| (content, of(id).0, of(id).1)).collect();
+        samples.sort();
+        samples
+    }
+
+    /// Makes changes by key and looks at what was written, whatever it is read as.
+    pub(crate) fn write(&self, changes: &[(&str, Change)], link: Link) -> Result<Applied, RewriteError> {
         let before = files(&self.path("in"));
         let (dataset, layout) = self.read();
         let mut all = vec![Change::default(); dataset.len()];
@@ -68,10 +135,16 @@ impl Work {
             all[id.unwrap_or_else(|| panic!("{key} among {keys:?}")).idx()] = change.clone();
         }
         let out = self.path("out");
-        let done = layout.plan(&dataset, &all).and_then(|rewrite| {
-            Commits::new().write_folder(&out, |dir| rewrite.write(dir, link, &Commits::new(), &NoProgress))
-        });
+        let rewrite = layout.plan(&dataset, &all, self.naming)?;
+        let rehearsed = rewrite.rehearse(&NoProgress);
+        let done = Commits::new().write_folder(&out, |dir| rewrite.write(dir, link, &Commits::new(), &NoProgress));
         assert!(before == files(&self.path("in")), "the input was touched");
+        let said = |error: &RewriteError| error.to_string();
+        assert_eq!(
+            rehearsed.as_ref().map_err(said),
+            done.as_ref().map(|_| &()).map_err(said),
+            "a rehearsal says the same"
+        );
         let records = done.inspect_err(|_| assert!(!out.exists(), "nothing half-written"))?;
         let written = files(&out);
         for record in &records {
@@ -82,27 +155,46 @@ impl Work {
         let is_there = |id: &SampleId| dataset.sample(*id).origin.row.is_some() || dataset.path(*id).exists();
         let kept = dataset.ids().filter(|id| !all[id.idx()].is_dropped).filter(is_there).count() as u64;
         assert_eq!(records.iter().map(|it| it.rows_out).sum::<u64>(), kept, "{records:#?}");
+        assert_eq!(
+            records.iter().map(|it| it.rows_in).sum::<u64>(),
+            dataset.ids().filter(|id| is_there(id) || all[id.idx()].is_dropped).count() as u64
+        );
         assert_eq!(written.len(), records.iter().filter(|it| it.blake3.is_some()).count());
-        Ok(written)
+        Ok(Applied { files: written, notes: rewrite.notes().to_vec() })
     }
 
     pub(crate) fn apply(&self, changes: &[(&str, Change)]) -> Files {
-        self.apply_linked(changes, Link::Copy).unwrap()
+        self.apply_linked(changes, Link::Copy).unwrap().files
     }
 
     /// What keeps the changes from being made, with the hint.
     pub(crate) fn refusal(&self, changes: &[(&str, Change)]) -> String {
-        let error = self.apply_linked(changes, Link::Copy).unwrap_err();
+        let error = self.write(changes, Link::Copy).unwrap_err();
         let text = format!("{error}; {}", error.hint().unwrap_or_default());
         text.replace(self.dir.path().to_str().unwrap(), "[DIR]")
     }
 }
 
-/// Reads inputs to their end.
-pub(crate) fn read(inputs: &[Input], options: &ReadOptions) -> (Dataset, Layout) {
+/// What is said when the input changes between planning and writing.
+pub(crate) fn apply_between(work: &Work, changes: &[(&str, Change)], between: impl FnOnce()) -> RewriteError {
+    let (dataset, layout) = work.read();
+    let change = |id| changes.iter().find(|it| it.0 == dataset.key(id)).map(|it| it.1.clone()).unwrap_or_default();
+    let all: Vec<Change> = dataset.ids().map(change).collect();
+    let rewrite = layout.plan(&dataset, &all, Naming::AsItIs).unwrap();
+    between();
+    let fill = |dir: &Path| rewrite.write(dir, Link::Copy, &Commits::new(), &NoProgress);
+    Commits::new().write_folder(&work.path("out"), fill).unwrap_err()
+}
+
+/// Reads inputs to their end: the hash of every content, and what is known of the samples.
+pub(crate) fn read(inputs: &[Input], options: &ReadOptions) -> (Vec<Option<String>>, Dataset, Layout) {
     let mut reader = Reader::open(inputs, options).unwrap();
-    while reader.next_window(7, 1 << 20, Images::default()).unwrap().is_some() {}
-    reader.finish_with_layout()
+    let mut contents: Vec<Option<String>> = Vec::new();
+    while let Some(window) = reader.next_window(7, 1 << 20, Images::default()).unwrap() {
+        contents.extend(window.contents.iter().map(|it| it.as_ref().map(|it| it.bytes().to_hex())));
+    }
+    let (dataset, layout) = reader.finish_with_layout();
+    (contents, dataset, layout)
 }
 
 pub(crate) fn drop() -> Change {
@@ -126,9 +218,8 @@ pub(crate) fn files(dir: &Path) -> Files {
         for path in entries.map(|it| it.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else {
-                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-                all.insert(name, fs::read(&path).unwrap());
+            } else if let Ok(bytes) = fs::read(&path) {
+                all.insert(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(), bytes);
             }
         }
     }

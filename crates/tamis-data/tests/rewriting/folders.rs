@@ -5,10 +5,10 @@ use std::fs;
 use image::{GrayImage, ImageFormat};
 use tamis_data::rewrite::Link;
 
-use crate::common::{Work, drop, label, names, split, text};
+use crate::common::{Applied, Work, drop, label, names, split, text};
 
 /// A picture; every number gives another one.
-fn png(n: u8) -> Vec<u8> {
+pub(crate) fn png(n: u8) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     GrayImage::from_fn(3, 2, |x, y| image::Luma([n.wrapping_mul(u8::try_from(x + 2 * y).unwrap()); 1]))
         .write_to(&mut bytes, ImageFormat::Png)
@@ -21,6 +21,7 @@ fn folder() -> Work {
         ("README.md", b"about"),
         ("train/cat/1.png", &png(1)),
         ("train/cat/2.png", &png(2)),
+        ("train/cat/3.png", &png(5)),
         ("train/dog/1.png", &png(3)),
         ("test/dog/1.png", &png(4)),
         ("test/notes.bin", b"\0\x01"),
@@ -36,7 +37,7 @@ fn images_go_to_the_folder_of_their_label_and_split() {
     ]);
     assert_eq!(
         names(&files),
-        ["README.md", "test/dog/1.png", "test/notes.bin", "train/dog/1.png", "validation/dog/1.png"]
+        ["README.md", "test/dog/1.png", "test/notes.bin", "train/cat/3.png", "train/dog/1.png", "validation/dog/1.png"]
     );
     assert_eq!((&files["train/dog/1.png"], &files["validation/dog/1.png"]), (&png(1), &png(3)));
 }
@@ -72,7 +73,76 @@ fn folders_of_given_splits_keep_their_names() {
     let files = work.inputs(&["train=a", "test=b"]).apply(&[("cat/1.png", split("test"))]);
     assert_eq!(names(&files), ["a/dog/1.png", "b/cat/1.png", "b/dog/7.png"]);
     let work = Work::new(&[("cat/1.png", &png(1)), ("dog/1.png", &png(2))]).inputs(&["train="]);
-    assert_eq!(names(&work.apply(&[("cat/1.png", split("test"))])), ["dog/1.png", "test/cat/1.png"]);
+    // Read with the same option again it would be train; its place says more.
+    let Applied { files, .. } = work.write(&[("cat/1.png", split("test"))], Link::Copy).unwrap();
+    assert_eq!(names(&files), ["dog/1.png", "test/cat/1.png"]);
+}
+
+#[test]
+fn what_stays_goes_below_its_split_where_all_are_to_be_shown() {
+    let work = Work::new(&[("cat/1.png", &png(1)), ("dog/1.png", &png(2)), ("dog/2.png", &png(2)[..30])]).naming();
+    let files = work.apply(&[("cat/1.png", split("test")), ("dog/1.png", split("train"))]);
+    assert_eq!(names(&files), ["test/cat/1.png", "train/dog/1.png", "train/dog/2.png"]);
+    let rows = "file_name,label\ncat/1.png,x\ndog/1.png,y\n";
+    let work = Work::new(&[("metadata.csv", rows.as_bytes()), ("cat/1.png", &png(1)), ("dog/1.png", &png(2))]);
+    let files = work.naming().apply(&[("cat/1.png", split("test"))]);
+    assert_eq!(text(&files, "metadata.csv"), "file_name,label\ntest/cat/1.png,x\ntrain/dog/1.png,y\n");
+}
+
+#[test]
+fn what_stays_and_will_be_read_in_another_way_is_said() {
+    let work = Work::new(&[("train_a.txt", b"one"), ("test_b.txt", b"two"), ("readme_c.txt", b"three")]);
+    let Applied { notes, .. } = work.write(&[("readme_c.txt", drop())], Link::Copy).unwrap();
+    assert_eq!(
+        notes,
+        [
+            "1 file that stays will be read with another split than before, first `test_b.txt` in `test` instead of `train`: \
+          names of single files show splits only where all of them do"
+        ]
+    );
+    let work = Work::new(&[("cat/1.png", &png(1)), ("dog/1.png", &png(2))]);
+    let Applied { notes, .. } = work.write(&[("cat/1.png", drop())], Link::Copy).unwrap();
+    assert_eq!(
+        notes,
+        [
+            "1 file that stays will be read with another label than before, first `dog/1.png` with no label instead of the \
+          label `dog`: folders name labels only where there is more than one and all files lie equally deep"
+        ]
+    );
+    let work = Work::new(&[("cat/1.png", &png(1)), ("cat/2.png", &png(3)), ("dog/1.png", &png(2))]);
+    assert!(work.apply_linked(&[("cat/1.png", drop())], Link::Copy).unwrap().notes.is_empty());
+}
+
+#[test]
+fn metadata_of_nothing_goes_and_its_repeated_rows_follow() {
+    let work = Work::new(&[
+        ("train/metadata.jsonl", b"{\"file_name\": \"1.png\", \"label\": \"x\"}\n"),
+        ("train/1.png", &png(1)),
+        ("test/metadata.jsonl", b"{\"file_name\": \"2.png\", \"label\": \"x\"}\n"),
+        ("test/2.png", &png(2)),
+    ]);
+    assert_eq!(names(&work.apply(&[("train/1.png", drop())])), ["test/2.png", "test/metadata.jsonl"]);
+    let rows = "file_name,label\ntrain/1.png,x\ntrain/1.png,y\ntest/2.png,x\n";
+    let work = Work::new(&[("metadata.csv", rows.as_bytes()), ("train/1.png", &png(1)), ("test/2.png", &png(2))]);
+    let files = work.apply(&[("train/1.png", split("test"))]);
+    assert_eq!(text(&files, "metadata.csv"), rows.replace("train/1", "test/1"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_does_not_come_along_is_said() {
+    let work = Work::new(&[("train.csv", b"text\na\n"), (".gitattributes", b"x"), ("notes.md", b"y")]);
+    std::os::unix::fs::symlink(work.path("nowhere"), work.path("in/broken.md")).unwrap();
+    let Applied { files, notes } = work.apply_linked(&[], Link::Copy).unwrap();
+    assert_eq!(names(&files), ["notes.md", "train.csv"]);
+    let notes: Vec<String> = notes.iter().map(|it| it.replace(work.dir.path().to_str().unwrap(), "[DIR]")).collect();
+    assert_eq!(
+        notes,
+        [
+            "`[DIR]/in/`: 1 entry does not come along, hidden",
+            "`[DIR]/in/`: 1 entry does not come along, for no file can be read there: `broken.md`"
+        ]
+    );
 }
 
 #[test]
@@ -87,9 +157,14 @@ fn a_label_that_is_no_name_of_a_folder_is_refused() {
 
 #[test]
 fn texts_in_folders_move_and_go_as_well() {
-    let work = Work::new(&[("ham/1.txt", b"one"), ("ham/2.txt", b"two\r\n"), ("spam/1.txt", b"three")]);
+    let work = Work::new(&[
+        ("ham/1.txt", b"one"),
+        ("ham/2.txt", b"two\r\n"),
+        ("ham/3.txt", b"four"),
+        ("spam/1.txt", b"three"),
+    ]);
     let files = work.apply(&[("ham/1.txt", drop()), ("ham/2.txt", label("spam"))]);
-    assert_eq!(names(&files), ["spam/1.txt", "spam/2.txt"]);
+    assert_eq!(names(&files), ["ham/3.txt", "spam/1.txt", "spam/2.txt"]);
     assert_eq!(text(&files, "spam/2.txt"), "two\r\n");
 }
 

@@ -5,6 +5,10 @@ mod common;
 #[cfg(test)]
 mod folders;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
+mod parquet;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tables;

@@ -1,22 +1,10 @@
 //! Tables: rows as they stand, less those that go, in the file of their split.
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Int8Type, Int64Type};
-use arrow_array::{
-    Array as _, ArrayRef, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
-};
-use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use tamis_data::rewrite::{Link, RewriteError};
 
-use crate::common::{Files, Work, drop, label, names, split, text};
+use crate::common::{Files, Work, apply_between, drop, label, names, split, text};
 
 const JSONL: &str = "\u{feff}{\"id\":\"a\" ,\"text\": \"One \\u00e9\", \"label\":\"x\",\"n\":123456789012345678901234567890}\r\n\r\n\
     {\"id\":\"b\",  \"text\":\"two\",\"label\":\"y\", \"f\": 1.0e+2}\r\n{\"id\":\"c\",\r\n  {\"text\":\"three\",\"id\":\"d\"}";
@@ -40,13 +28,44 @@ fn lines_of_json_stay_byte_for_byte() {
 #[test]
 fn what_is_packed_is_packed_again() {
     let rows = "{\"text\": \"one\"}\n{\"text\": \"two\"}\n";
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(rows.as_bytes()).unwrap();
-    let work = Work::new(&[("a.jsonl.gz", &packer.finish().unwrap())]);
+    let work = Work::new(&[("a.jsonl.gz", &packed(rows.as_bytes()))]);
     let files = work.apply(&[("a.jsonl.gz:1", drop())]);
-    let mut unpacked = String::new();
-    flate2::read::GzDecoder::new(&files["a.jsonl.gz"][..]).read_to_string(&mut unpacked).unwrap();
-    assert_eq!(unpacked, "{\"text\": \"two\"}\n");
+    assert_eq!(unpacked(&files, "a.jsonl.gz"), b"{\"text\": \"two\"}\n");
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+fn unpacked(files: &Files, name: &str) -> Vec<u8> {
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&files[name][..]).read_to_end(&mut unpacked).unwrap();
+    unpacked
+}
+
+#[test]
+fn a_file_is_packed_as_its_name_says_whatever_moves_to_it() {
+    let (train, test) = ("text,label\na,x\nb,y\n", "text,label\nc,x\nd,y\n");
+    let work = Work::new(&[("train.csv", train.as_bytes()), ("test.csv.gz", &packed(test.as_bytes()))]);
+    let files = work.apply(&[("test.csv.gz:1", split("train"))]);
+    assert_eq!(text(&files, "train.csv"), "text,label\na,x\nb,y\nc,x\n");
+    assert_eq!(unpacked(&files, "test.csv.gz"), b"text,label\nd,y\n");
+    let work = Work::new(&[("train.csv", train.as_bytes()), ("test.csv.gz", &packed(test.as_bytes()))]);
+    let files = work.apply(&[("train.csv:2", split("test")), ("test.csv.gz:2", split("validation"))]);
+    assert_eq!(unpacked(&files, "test.csv.gz"), b"text,label\nc,x\nb,y\n");
+    assert_eq!(unpacked(&files, "validation.csv.gz"), b"text,label\nd,y\n");
+    let ((images, labels), (test_images, test_labels)) = (idx(2), idx(1));
+    let work = Work::new(&[
+        ("train-images-idx3-ubyte", &images),
+        ("train-labels-idx1-ubyte", &labels),
+        ("t10k-images-idx3-ubyte.gz", &packed(&test_images)),
+        ("t10k-labels-idx1-ubyte.gz", &packed(&test_labels)),
+    ]);
+    let files = work.apply(&[("train-images-idx3-ubyte:2", split("test"))]);
+    assert_eq!(files["train-labels-idx1-ubyte"], idx(1).1);
+    assert_eq!(unpacked(&files, "t10k-labels-idx1-ubyte.gz"), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]);
 }
 
 const CSV: &str = "\u{feff}id,text,label,note\r\n1,\"a \"\"quoted\"\",\r\nline\",x, spaced \r\n\r\n\
@@ -119,6 +138,24 @@ fn splits_that_were_given_name_their_files() {
 }
 
 #[test]
+fn what_stays_is_named_as_well_where_all_splits_are_to_be_shown() {
+    let work = Work::new(&[("data.csv", b"text,n\na,1\nb,2\nc,3\n")]).naming();
+    let files = work.apply(&[("data.csv:1", split("train")), ("data.csv:2", split("test"))]);
+    assert_eq!(names(&files), ["data-test.csv", "data-train.csv"]);
+    assert_eq!(text(&files, "data-train.csv"), "text,n\na,1\nc,3\n");
+    let work = Work::new(&[("train.csv", b"text,n\na,1\n"), ("more.csv", b"text,n\nb,2\n")]).naming();
+    assert_eq!(names(&work.apply(&[])), ["more-train.csv", "train.csv"]);
+    let work = Work::new(&[("t.csv", b"text,split\na,train\nb,test\n")]).naming();
+    assert_eq!(names(&work.apply(&[("t.csv:1", split("test"))])), ["t.csv"]);
+    let (images, labels) = idx(2);
+    let work = Work::new(&[("images-idx3-ubyte", &images), ("labels-idx1-ubyte", &labels)]).naming();
+    let files = work.apply(&[("images-idx3-ubyte:1", split("test"))]);
+    let expected =
+        ["images-idx3-ubyte-test", "images-idx3-ubyte-train", "labels-idx1-ubyte-test", "labels-idx1-ubyte-train"];
+    assert_eq!(names(&files), expected);
+}
+
+#[test]
 fn a_column_of_splits_is_written_in_its_own_spelling() {
     let rows = "id,text,split\n1,a,train\n2,b,dev\n3,c,\n";
     let work = Work::new(&[("t.csv", rows.as_bytes())]);
@@ -173,130 +210,16 @@ fn what_cannot_be_done_is_said_with_the_mend() {
          after its own that would be read as it; give a file of that split as well, e.g. --test PATH, or take one of train, \
          validation and test",
     );
+    let mut work =
+        Work::new(&[("t.jsonl", b"{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": \"b\", \"label\": [\"x\"]}\n")]);
+    work.options.label = Some("label".to_owned());
+    assert_eq!(
+        work.refusal(&[("t.jsonl:2", label("y"))]),
+        "cannot change row 2 of `[DIR]/in/t.jsonl`: `label` is a list or an object, expected one value; leave this sample \
+         as it is"
+    );
     let twice = Work::new(&[("t.jsonl", b"{\"text\": \"a\"}\n")]).inputs(&["t.jsonl", ""]);
     assert!(twice.refusal(&[]).starts_with("`[DIR]/in/t.jsonl` is read twice"), "{}", twice.refusal(&[]));
-}
-
-const FEATURES: &str = r#"{"info": {"features": {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}}}"#;
-
-/// Rows with nested columns, dictionaries and names of classes, in groups of two.
-fn parquet(texts: &[&str], labels: &[i64]) -> Vec<u8> {
-    let n = texts.len();
-    let list: ListArray = ListArray::from_iter_primitive::<Int64Type, _, _>(
-        (0..n).map(|it| (it != 1).then(|| vec![Some(i64::MAX), None, Some(it as i64)])),
-    );
-    let inner: ArrayRef = Arc::new(StringArray::from_iter(texts.iter().map(|it| Some(format!("<{it}>")))));
-    let nested = StructArray::from(vec![(Arc::new(Field::new("deep", DataType::Utf8, true)), inner)]);
-    let kind: DictionaryArray<Int8Type> = texts.iter().map(|it| Some(&it[..1])).collect();
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("text", Arc::new(StringArray::from(texts.to_vec()))),
-        ("label", Arc::new(Int64Array::from(labels.to_vec()))),
-        ("list", Arc::new(list)),
-        ("nested", Arc::new(nested)),
-        ("kind", Arc::new(kind)),
-    ];
-    let fields: Vec<Field> = columns.iter().map(|(name, it)| Field::new(*name, it.data_type().clone(), true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|it| it.1).collect()).unwrap();
-    let pair = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
-    let properties = WriterProperties::builder()
-        .set_key_value_metadata(Some(vec![pair("huggingface", FEATURES), pair("pandas", "{\"odd\": [1]}")]))
-        .set_compression(Compression::SNAPPY)
-        .set_max_row_group_row_count(Some(2))
-        .build();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    bytes
-}
-
-/// Opens a Parquet file.
-fn reader(bytes: &[u8]) -> ParquetRecordBatchReaderBuilder<File> {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(bytes).unwrap();
-    ParquetRecordBatchReaderBuilder::try_new(file).unwrap()
-}
-
-/// All rows, the file's own metadata, and rows and compression of its groups.
-fn opened(files: &Files, name: &str) -> (RecordBatch, Vec<KeyValue>, Vec<(i64, Compression)>) {
-    let reader = reader(&files[name]);
-    let metadata = Arc::clone(reader.metadata());
-    let keys = metadata.file_metadata().key_value_metadata().unwrap().clone();
-    let groups = metadata.row_groups().iter().map(|it| (it.num_rows(), it.column(0).compression())).collect();
-    let schema = Arc::clone(reader.schema());
-    let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
-    (arrow_select::concat::concat_batches(&schema, &batches).unwrap(), keys, groups)
-}
-
-#[test]
-fn parquet_keeps_columns_metadata_groups_and_compression() {
-    let input = parquet(&["a1", "b1", "a2", "c1", "b2"], &[0, 1, 0, 1, 0]);
-    let work = Work::new(&[("train.parquet", &input)]);
-    let files = work.apply(&[("train.parquet:2", drop()), ("train.parquet:3", label("pos"))]);
-    let before = opened(&Files::from([("x".to_owned(), input)]), "x");
-    let (batch, keys, groups) = opened(&files, "train.parquet");
-    assert_eq!(keys, before.1);
-    assert!(keys.iter().any(|it| it.key == "ARROW:schema") && keys.iter().any(|it| it.key == "huggingface"));
-    assert_eq!(groups, [1, 2, 1].map(|n| (n, Compression::SNAPPY)));
-    assert_eq!(batch.schema(), before.0.schema());
-    let left = |idx: usize| -> ArrayRef {
-        let kept = arrow_array::BooleanArray::from(vec![true, false, true, true, true]);
-        arrow_select::filter::filter(before.0.column(idx), &kept).unwrap()
-    };
-    for idx in [0, 2, 3, 4] {
-        assert_eq!(batch.column(idx), &left(idx), "column {idx}");
-    }
-    assert_eq!(batch.column(1).as_primitive::<Int64Type>().values(), &[0, 1, 1, 0]);
-}
-
-#[test]
-fn a_parquet_file_that_stays_is_copied() {
-    let train = parquet(&["a1", "b1"], &[0, 1]);
-    let work = Work::new(&[("train.parquet", &train), ("test.parquet", &parquet(&["c", "d"], &[1, 1]))]);
-    let files = work.apply(&[("test.parquet:1", drop())]);
-    assert!(files["train.parquet"] == train);
-}
-
-#[test]
-fn parquet_rows_move_to_the_shard_of_their_split() {
-    let name = "data/train-00000-of-00001.parquet";
-    let work = Work::new(&[(name, &parquet(&["a", "b", "c"], &[0, 1, 0]))]);
-    let files = work.apply(&[("data/train-00000-of-00001.parquet:2", split("test"))]);
-    assert_eq!(names(&files), ["data/test-00000-of-00001.parquet", name]);
-    let (batch, keys, _) = opened(&files, "data/test-00000-of-00001.parquet");
-    assert_eq!(batch.column(0).as_string::<i32>().value(0), "b");
-    assert_eq!((batch.num_rows(), keys.len()), (1, 3));
-}
-
-#[test]
-fn a_label_that_is_no_class_is_refused() {
-    let work = Work::new(&[("t.parquet", &parquet(&["a", "b"], &[0, 1]))]);
-    let refusal = work.refusal(&[("t.parquet:1", label("neutral"))]);
-    assert_eq!(
-        refusal,
-        "cannot change row 1 of `[DIR]/in/t.parquet`: `neutral` is none of the 2 classes of column `label`; leave this \
-         sample as it is"
-    );
-}
-
-#[test]
-fn a_damaged_group_goes_and_the_others_stay() {
-    let mut input = parquet(&["a1", "b1", "a2", "c1", "b2"], &[0, 1, 0, 1, 0]);
-    let column = reader(&input).metadata().row_group(1).column(0).clone();
-    let (start, len) = column.byte_range();
-    let (start, len) = (usize::try_from(start).unwrap(), usize::try_from(len).unwrap());
-    input[start..start + len].fill(0xff);
-    let work = Work::new(&[("t.parquet", &input)]);
-    let (dataset, _) = work.read();
-    let keys: Vec<&str> = dataset.ids().map(|id| dataset.key(id)).collect();
-    assert_eq!(keys, ["t.parquet:1", "t.parquet:2", "t.parquet:3", "t.parquet:5"]);
-    let (batch, ..) = opened(&work.apply(&[("t.parquet:3", drop())]), "t.parquet");
-    let texts: Vec<_> = batch.column(0).as_string::<i32>().iter().flatten().collect();
-    assert_eq!(texts, ["a1", "b1", "b2"]);
-    let work = Work::new(&[("t.parquet", &input)]);
-    let refusal = work.refusal(&[("t.parquet:1", drop())]);
-    assert!(refusal.starts_with("cannot copy `[DIR]/in/t.parquet` from row 3 on: "), "{refusal}");
 }
 
 /// An idx file of images of two pixels and its labels.
@@ -330,4 +253,28 @@ fn idx_files_get_new_counts_and_labels() {
     let work = Work::new(&[("train-images-idx3-ubyte", &images), ("train-labels-idx1-ubyte", &labels)]);
     let refusal = work.refusal(&[(&key(2), label("cat"))]);
     assert!(refusal.contains("`cat` is no such label; labels of idx files are numbers from 0 to 255"), "{refusal}");
+}
+
+#[test]
+fn labels_that_changed_since_they_were_read_are_noticed() {
+    let (images, labels) = idx(3);
+    let work = Work::new(&[("train-images-idx3-ubyte", &images), ("train-labels-idx1-ubyte", &labels)]);
+    for change in [("train-images-idx3-ubyte:1", drop()), ("train-images-idx3-ubyte:1", label("0"))] {
+        let error = apply_between(&work, &[change], || {
+            let mut other = labels.clone();
+            other[9] = 77;
+            std::fs::write(work.path("in/train-labels-idx1-ubyte"), other).unwrap();
+        });
+        assert!(matches!(error, RewriteError::Changed { path } if path.ends_with("train-labels-idx1-ubyte")));
+        std::fs::write(work.path("in/train-labels-idx1-ubyte"), &labels).unwrap();
+    }
+}
+
+#[test]
+fn a_hard_link_to_another_file_system_has_a_mend() {
+    let source = std::io::Error::from(std::io::ErrorKind::CrossesDevices);
+    let hint = RewriteError::Write { path: "x".into(), source }.hint().unwrap();
+    assert_eq!(hint, "hard links need one file system: take --link copy or --link symbolic");
+    let work = Work::new(&[("t.jsonl", b"{\"text\": \"a\"}\n")]);
+    work.apply_linked(&[], Link::Hard).unwrap();
 }

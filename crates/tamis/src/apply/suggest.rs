@@ -182,6 +182,8 @@ impl<'a> Rule<'a> {
     fn leaks(&mut self, findings: &[Finding]) {
         let mut n_cut = 0_u64;
         for check in ["split-leak", "benchmark-contamination"] {
+            // Samples that are alike go at once, by the first finding that names one of them.
+            let mut handled = HashSet::new();
             for finding in findings.iter().filter(|it| it.check == check) {
                 let matches = list(&finding.evidence, "matches");
                 let listed = matches.len() as u64;
@@ -193,16 +195,19 @@ impl<'a> Rule<'a> {
                         continue;
                     }
                     let Some(idx) = self.places.get(key).copied() else { continue };
+                    let identity = self.samples[idx].widest_identity.as_deref();
+                    let is_handled = identity.is_some_and(|it| !handled.insert((&self.samples[idx].split, it)));
+                    if is_handled || !self.is_train_side(idx) {
+                        continue;
+                    }
+                    let to = finding.samples.first().map_or("", |it| it.split.as_str());
+                    let reason = match rung {
+                        "semantic" => format!("{check}: close to `{query}` of {to}"),
+                        "copy" => format!("{check}: a copy of `{query}` of {to}"),
+                        level => format!("{check}: the same {} as `{query}` of {to}", phrase(level)),
+                    };
                     for idx in self.alike(idx) {
-                        if self.is_train_side(idx) {
-                            let to = finding.samples.first().map_or("", |it| it.split.as_str());
-                            let reason = match rung {
-                                "semantic" => format!("{check}: close to `{query}` of {to}"),
-                                "copy" => format!("{check}: a copy of `{query}` of {to}"),
-                                level => format!("{check}: the same {} as `{query}` of {to}", phrase(level)),
-                            };
-                            self.drop(check, idx, finding, reason);
-                        }
+                        self.drop(check, idx, finding, reason.clone());
                     }
                 }
             }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tamis::apply::suggest::{SuggestOptions, suggest};
-use tamis::apply::{ApplyOptions, Prepared, prepare};
+use tamis::apply::{ApplyError, ApplyOptions, Prepared, prepare};
 use tamis::config::{self, FileConfig};
 use tamis_core::words::counted;
 use tamis_data::Input;
 use tamis_data::atomic::{Commits, temporary_folders};
-use tamis_data::rewrite::{Link, MANIFEST};
+use tamis_data::rewrite::{Link, MANIFEST, RewriteError};
 use tamis_report::visible;
 use tamis_report::wire::v1::ActionCounts;
 
@@ -65,10 +65,12 @@ fn apply(args: &ApplyArgs) -> anyhow::Result<ExitStatus> {
     let (file, _) = config::load(args.read.config.as_deref())?;
     set_threads(&args.read, &file)?;
     let options = options(args, inputs, &file)?;
-    let out = options.out.clone();
+    let (out, commits) = (options.out.clone(), Arc::clone(&options.commits));
     let bars = Bars::new(args.read.quiet);
     let prepared = prepare(options, &bars)?;
     if args.dry_run {
+        prepared.rehearse(&bars)?;
+        say_notes(args, &prepared);
         std::io::stdout().write_all(summary(&prepared, None).as_bytes())?;
         return Ok(ExitStatus::Clean);
     }
@@ -78,13 +80,47 @@ fn apply(args: &ApplyArgs) -> anyhow::Result<ExitStatus> {
             "note: `{left}` is what another run has not finished; delete it if that run is over\n"
         ));
     }
-    if let Some(parent) = out.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
-    }
-    interrupt::remove_unfinished(out.clone());
-    prepared.write(&bars)?;
+    let _parents = Parents::make(&out)?;
+    interrupt::stop_writing(commits, out.clone());
+    match prepared.write(&bars) {
+        Err(ApplyError::Rewrite(error @ RewriteError::Interrupted)) => {
+            print_to_stderr(&format!("\n{error}\n"));
+            return Ok(ExitStatus::Interrupted);
+        }
+        written => written?,
+    };
+    say_notes(args, &prepared);
     std::io::stdout().write_all(summary(&prepared, Some(&out)).as_bytes())?;
     Ok(ExitStatus::Clean)
+}
+
+/// Folders that were made for the new one to lie in. They go again where it was not written; those that hold something
+/// stay by themselves.
+struct Parents(Vec<PathBuf>);
+
+impl Parents {
+    fn make(out: &Path) -> anyhow::Result<Self> {
+        let parent = out.parent().unwrap_or(Path::new(""));
+        let is_missing = |it: &&Path| !it.as_os_str().is_empty() && !it.exists();
+        let made = Self(parent.ancestors().take_while(is_missing).map(Path::to_owned).collect());
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
+        Ok(made)
+    }
+}
+
+impl Drop for Parents {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // The deepest comes first.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+fn say_notes(args: &ApplyArgs, prepared: &Prepared) {
+    for note in prepared.notes().iter().filter(|_| !args.read.quiet) {
+        print_to_stderr(&format!("note: {}\n", visible(note)));
+    }
 }
 
 fn options(args: &ApplyArgs, inputs: Vec<Input>, file: &FileConfig) -> anyhow::Result<ApplyOptions> {
@@ -93,7 +129,8 @@ fn options(args: &ApplyArgs, inputs: Vec<Input>, file: &FileConfig) -> anyhow::R
         return Err(Usage(said.to_owned()).into());
     }
     let out = match (&args.out, args.dry_run) {
-        (Some(out), _) => out.clone(),
+        // Without a slash behind it, which would hide that it is a link.
+        (Some(out), _) => out.components().collect(),
         (None, true) => PathBuf::from("."),
         (None, false) => return Err(Usage("nowhere to write: expected --out DIR, or --dry-run".to_owned()).into()),
     };
@@ -130,12 +167,15 @@ fn options(args: &ApplyArgs, inputs: Vec<Input>, file: &FileConfig) -> anyhow::R
 /// The new folder must be new, and lie in no input.
 fn check_out(out: &Path, inputs: &[Input]) -> anyhow::Result<()> {
     let shown = out.display();
-    if std::fs::symlink_metadata(out).is_ok() {
-        let is_empty = std::fs::read_dir(out).is_ok_and(|mut it| it.next().is_none());
-        if !is_empty {
-            return Err(
-                Usage(format!("--out `{shown}` is there already: expected a new folder, or an empty one")).into()
-            );
+    if let Ok(there) = std::fs::symlink_metadata(out) {
+        let is_empty = || std::fs::read_dir(out).is_ok_and(|mut it| it.next().is_none());
+        let what = match there.is_symlink() {
+            true => "is a link",
+            false if there.is_dir() && is_empty() => "",
+            false => "is there already",
+        };
+        if !what.is_empty() {
+            return Err(Usage(format!("--out `{shown}` {what}: expected a new folder, or an empty one")).into());
         }
     }
     if out.file_name().is_none() {
