@@ -86,6 +86,29 @@ fn decisions_are_shown_again_and_contents_left_out_on_request() {
 }
 
 #[test]
+fn what_the_audit_left_out_of_the_page_stays_out() {
+    let work = Workspace::with_support();
+    let page = ["--redact", "--report-budget", "2MiB", "--only", FACTS, "--exit-zero"];
+    let run = work.tamis(&[&SUPPORT[..], &page].concat()).expect(0);
+    let text = "I was charged twice for my subscription this month";
+    assert!(!run.text("report.html").contains(text));
+    let config = run.audit().config;
+    assert_eq!((&config["redact"], &config["report_budget"]), (&true.into(), &2_097_152.into()));
+    let again = work.tamis(&["report"]).expect(0);
+    assert_eq!(again.files, run.files, "the page is the one of the audit");
+    let shown = work.tamis(&["report", "--no-redact", "--format", "html"]).expect(0).stdout;
+    assert!(shown.contains(text));
+    let like = ["audit", "--like", "tamis-out/audit.json", "--out", "again", "--exit-zero"];
+    let same = work.tamis(&like).expect(0);
+    assert_eq!(same.audit().config, config);
+    assert!(!same.text("report.html").contains(text));
+    let other = work.tamis(&[&like[..], &["--no-redact", "--report-budget", "1MB"]].concat()).expect(0);
+    let config = other.audit().config;
+    assert_eq!((&config["redact"], &config["report_budget"]), (&false.into(), &1_000_000.into()));
+    assert!(other.text("report.html").contains(text));
+}
+
+#[test]
 fn what_is_no_record_is_refused_by_name() {
     let (work, _) = audited();
     let missing = work.tamis(&["report", "nowhere"]).expect(3);
