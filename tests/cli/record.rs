@@ -109,6 +109,26 @@ fn what_the_audit_left_out_of_the_page_stays_out() {
 }
 
 #[test]
+fn a_damaged_file_of_the_record_is_named() {
+    let (work, _) = audited();
+    let path = work.path("tamis-out/samples.parquet");
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for part in 1..60 {
+        let mut damaged = whole.clone();
+        damaged[whole.len() * part / 60] ^= 0xff;
+        fs::write(&path, damaged).unwrap();
+        let run = work.tamis(&["report", "--format", "concise"]);
+        assert!([0, 3].contains(&run.status), "exit {}: {}", run.status, run.stderr);
+        if run.status == 3 {
+            refused += 1;
+            assert!(run.stderr.contains("tamis-out"), "{}", run.stderr);
+        }
+    }
+    assert!(0 < refused);
+}
+
+#[test]
 fn what_is_no_record_is_refused_by_name() {
     let (work, _) = audited();
     let missing = work.tamis(&["report", "nowhere"]).expect(3);
