@@ -241,17 +241,6 @@ async function large(folder) {
   assert.ok(n >= 4_000 && ready < 1_000, `${n} findings in ${ready} ms`);
   assert.ok(points >= 99_000 && Math.max(first, again) < 100, `${points} points in ${first} and ${again} ms`);
   assert.ok(size <= 25_000_000);
-  for (const tab of await tabsOf(page)) {
-    await turnTo(page, tab);
-    if (await page.locator('#accept-all').isVisible()) await page.locator('#accept-all').click();
-  }
-  const decided = await text(page, '#decided');
-  const many = decided.match(/[\d,]+/g).reduce((sum, it) => sum + Number(it.replace(',', '')), 0);
-  const chars = await page.evaluate(() => Object.values(localStorage).join('').length);
-  console.log(`${many} decisions are kept as ${chars} characters`);
-  assert.ok(many >= 4_000 && chars / many < 150);
-  await page.reload();
-  assert.equal(await text(page, '#decided'), decided);
   await page.context().close();
 }
 
@@ -282,6 +271,19 @@ async function quota(folder) {
   await page.reload();
   assert.equal((await asked).type(), 'beforeunload');
   await context.close();
+
+  // For thirty thousand there is room.
+  const roomy = await open(folder);
+  const { hash } = JSON.parse(fs.readFileSync(path.join(folder, 'audit.json'), 'utf8')).dataset;
+  const line = (i) => JSON.stringify({ key: `sample-${i}`, identity: 'a'.repeat(64), action: 'relabel', label: 'animal', split: null, reason: 'label-error: accepted in the report', reviewer: 'Ada', finding: 'b'.repeat(32) });
+  const file = path.join(work, 'many.jsonl');
+  fs.writeFileSync(file, `${[JSON.stringify({ schema: 'tamis-decisions/1', dataset_hash: hash }), ...Array.from({ length: 30_000 }, (_, i) => line(i))].join('\n')}\n`);
+  await roomy.locator('#import').setInputFiles(file);
+  await roomy.waitForFunction(() => document.getElementById('decided').textContent === 'relabel 30,000');
+  assert.ok(!(await roomy.locator('#unkept').isVisible()));
+  await roomy.reload();
+  assert.equal(await text(roomy, '#decided'), 'relabel 30,000');
+  await roomy.context().close();
 }
 
 /** Two tabs about the same data know of each other. */
@@ -352,6 +354,32 @@ async function places(folder) {
   await phone.context().close();
 }
 
+/** What is said of false findings, on a page whose check is given a curve. */
+async function bounds(folder, changed) {
+  const html = fs.readFileSync(path.join(folder, 'report.html'), 'utf8');
+  const start = html.indexOf('id="data">') + 'id="data">'.length;
+  const end = html.indexOf('</script>', start);
+  const data = JSON.parse(html.slice(start, end));
+  const check = data.checks.findIndex((it) => it.id === 'split-leak');
+  data.checks[check].curve = [[0.8, 5, 1], [0.9, 2, 0]];
+  const own = data.findings.filter((it) => it.check === check);
+  own[own.length - 1].evidence = [['rung', 'semantic']];
+  const equal = data.checks.findIndex((it) => it.id === 'exact-duplicate');
+  data.findings.filter((it) => it.check === equal).forEach((it) => Object.assign(it, { score: 1 }));
+  fs.mkdirSync(changed, { recursive: true });
+  fs.writeFileSync(path.join(changed, 'report.html'), html.slice(0, start) + JSON.stringify(data).replace(/</g, '\\u003c') + html.slice(end));
+  const page = await open(changed, '#split-leak');
+  assert.match(await text(page, '#bound'), /known so low: the first is at a score of 0.8.* a cosine\.$/);
+  await page.locator('#of-score').fill('250');
+  assert.match(await text(page, '#bound'), /^2 tested samples at or above this score, at most 0 of them false/);
+  await page.locator('#of-score').fill('500');
+  assert.match(await text(page, '#bound'), /^No tested sample scores so high/);
+  await turnTo(page, '#exact-duplicate');
+  assert.ok(!(await page.locator('#slider').isVisible()), 'all scores are equal');
+  assert.match(await text(page, '#bound'), /^No threshold decided here/);
+  await page.context().close();
+}
+
 /** Words, and single characters of what is written without spaces. */
 function wordsOfScripts() {
   const source = fs.readFileSync(path.join(__dirname, '../../crates/tamis-report/src/templates/report/diff.js'), 'utf8');
@@ -413,6 +441,7 @@ async function main() {
     ['two tabs', () => tabs(of('definitions'))],
     ['decisions that are given', () => givenDecisions(of('definitions'), of('given'))],
     ['places', () => places(of('definitions'))],
+    ['bounds', () => bounds(of('definitions'), of('bounds'))],
     ['words', wordsOfScripts],
     ['looks', () => looks(of('definitions'), 'definitions')],
     ...others.map((folder) => [folder, () => looks(folder, path.basename(folder))]),
