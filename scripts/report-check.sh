@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Looks at report.html as a person would, in a real headless Chromium: opens it, draws the map, filters, decides by keyboard,
-# exports and reads decisions, with data full of HTML and script, and with 100,000 samples and 5,000 findings.
+# exports and reads decisions, in two tabs and where the browser keeps nothing, with data full of HTML and script, with
+# 100,000 samples and 5,000 findings, and with one group of 60,000.
 #
 #   scripts/report-check.sh [FOLDER ...]    also opens the report.html of these folders and takes pictures of them
 #
@@ -32,5 +33,10 @@ audit definitions examples/definitions
 audit redacted examples/definitions --redact
 audit hostile "$work/data/hostile" --model "$tiny"
 audit large "$work/data/large.jsonl" --model "$tiny"
+audit group "$work/data/group.jsonl" --only exact-duplicate --report-budget 1MB
+mkdir -p "$work/given"
+rm -f "$work/suggested.jsonl"
+"$tamis" apply --suggest "$work/suggested.jsonl" --audit "$work/definitions" > /dev/null 2>&1
+"$tamis" report "$work/definitions" --decisions "$work/suggested.jsonl" --format html --output "$work/given/report.html"
 
 NODE_PATH="$work/node_modules" node scripts/report-check/check.cjs "$work" "$@"

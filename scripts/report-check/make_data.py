@@ -1,4 +1,4 @@
-"""Data for report-check.sh: one set full of HTML and script, one large set with thousands of copies."""
+"""Data for report-check.sh: a set full of HTML and script, a large one with thousands of copies, one with a group of 60,000."""
 
 import json
 import random
@@ -59,8 +59,16 @@ def large(path: Path, n: int = 100_000, n_copies: int = 5_000) -> None:
             out.write(json.dumps({"id": f"s{i}", "text": text, "label": f"class {i % 12}", "split": split}) + "\n")
 
 
+def group(path: Path) -> None:
+    """One text 60,000 times, and 300 others twice."""
+    texts = ["the same words"] * 60_000 + [f"text number {i // 2}" for i in range(600)]
+    rows = [json.dumps({"id": f"g{i}", "text": text}) for i, text in enumerate(texts)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     data = Path(sys.argv[1])
     hostile(data / "hostile")
+    group(data / "group.jsonl")
     if not (data / "large.jsonl").exists():
         large(data / "large.jsonl")

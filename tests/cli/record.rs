@@ -86,6 +86,49 @@ fn decisions_are_shown_again_and_contents_left_out_on_request() {
 }
 
 #[test]
+fn what_the_audit_left_out_of_the_page_stays_out() {
+    let work = Workspace::with_support();
+    let page = ["--redact", "--report-budget", "2MiB", "--only", FACTS, "--exit-zero"];
+    let run = work.tamis(&[&SUPPORT[..], &page].concat()).expect(0);
+    let text = "I was charged twice for my subscription this month";
+    assert!(!run.text("report.html").contains(text));
+    let config = run.audit().config;
+    assert_eq!((&config["redact"], &config["report_budget"]), (&true.into(), &2_097_152.into()));
+    let again = work.tamis(&["report"]).expect(0);
+    assert_eq!(again.files, run.files, "the page is the one of the audit");
+    let shown = work.tamis(&["report", "--no-redact", "--format", "html"]).expect(0).stdout;
+    assert!(shown.contains(text));
+    let like = ["audit", "--like", "tamis-out/audit.json", "--out", "again", "--exit-zero"];
+    let same = work.tamis(&like).expect(0);
+    assert_eq!(same.audit().config, config);
+    assert!(!same.text("report.html").contains(text));
+    let other = work.tamis(&[&like[..], &["--no-redact", "--report-budget", "1MB"]].concat()).expect(0);
+    let config = other.audit().config;
+    assert_eq!((&config["redact"], &config["report_budget"]), (&false.into(), &1_000_000.into()));
+    assert!(other.text("report.html").contains(text));
+}
+
+#[test]
+fn a_damaged_file_of_the_record_is_named() {
+    let (work, _) = audited();
+    let path = work.path("tamis-out/samples.parquet");
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for part in 1..60 {
+        let mut damaged = whole.clone();
+        damaged[whole.len() * part / 60] ^= 0xff;
+        fs::write(&path, damaged).unwrap();
+        let run = work.tamis(&["report", "--format", "concise"]);
+        assert!([0, 3].contains(&run.status), "exit {}: {}", run.status, run.stderr);
+        if run.status == 3 {
+            refused += 1;
+            assert!(run.stderr.contains("tamis-out"), "{}", run.stderr);
+        }
+    }
+    assert!(0 < refused);
+}
+
+#[test]
 fn what_is_no_record_is_refused_by_name() {
     let (work, _) = audited();
     let missing = work.tamis(&["report", "nowhere"]).expect(3);

@@ -42,6 +42,9 @@ pub enum ArtifactError {
     /// It is no Parquet file, or cannot become one.
     #[error("cannot write or read Parquet")]
     Parquet(#[from] ParquetError),
+    /// Its bytes are not those that were written.
+    #[error("damaged Parquet file ({0}), expected one that an audit has written")]
+    Damaged(String),
     /// A column that every such file has is not there.
     #[error("{path}: `{column}` is not there as expected: {expected}")]
     Unlike {

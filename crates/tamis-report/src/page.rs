@@ -23,7 +23,7 @@ pub(crate) fn policy(script: Option<&str>) -> String {
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())));
     let may_run = script.map_or_else(String::new, |it| format!("script-src {}; ", hash(it)));
     let style = hash(STYLE);
-    format!("default-src 'none'; {may_run}style-src {style}; img-src data: blob:; base-uri 'none'; form-action 'none'")
+    format!("default-src 'none'; {may_run}style-src {style}; img-src data:; base-uri 'none'; form-action 'none'")
 }
 
 /// Fills in the template called `name`.

@@ -166,7 +166,7 @@ pub(crate) fn remedy(dataset: &Dataset, finding: &Finding) -> Option<String> {
 }
 
 /// What could be done about all findings of a check: `drop 3 samples, review 1 finding.`; `None` where nothing is suggested.
-pub(crate) fn suggestions(findings: &[Finding]) -> Option<String> {
+pub(crate) fn suggestions<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Option<String> {
     let (mut drop, mut relabel, mut moved) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut n_review = 0;
     for finding in findings {

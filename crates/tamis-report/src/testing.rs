@@ -60,7 +60,8 @@ pub(crate) struct Fixture {
     /// Twelve samples in two splits.
     pub(crate) dataset: Dataset,
     fingerprints: Fingerprints,
-    families: Families,
+    /// Samples that are the same; none at first.
+    pub(crate) families: Families,
     map: SampleMap,
     texts: Texts,
     /// What became of the checks.

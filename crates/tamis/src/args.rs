@@ -131,8 +131,11 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) report_budget: Option<String>,
     /// Leaves texts, pictures and what is quoted of them out of report.html; names and labels stay.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_redact")]
     pub(crate) redact: bool,
+    /// Shows them, although the configuration, or the record of --like, leaves them out.
+    #[arg(long)]
+    pub(crate) no_redact: bool,
     /// An earlier record or its findings.jsonl: findings that it has too do not count.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,

@@ -58,6 +58,10 @@ pub struct AuditOptions {
     pub fail_on: Severity,
     /// The configuration file that was read, for the record.
     pub config_file: Option<PathBuf>,
+    /// Whether `report.html` leaves contents out, for the record.
+    pub redact: bool,
+    /// Bytes that `report.html` may take, for the record.
+    pub report_budget: usize,
     /// The command line, for the record.
     pub command: Vec<String>,
     /// How much is read and committed at once.
@@ -479,6 +483,8 @@ fn effective_config(options: &AuditOptions) -> Evidence {
         .with("keep", options.keep.as_ref().map_or(USUAL_KEEP.to_owned(), KeepOrder::to_string))
         .with("fail_on", options.fail_on.id())
         .with("config_file", options.config_file.as_deref().map_or(Value::from("none"), path))
+        .with("redact", options.redact)
+        .with("report_budget", options.report_budget)
         .with("checks", checks.collect::<Vec<_>>())
 }
 

@@ -155,13 +155,20 @@ pub fn load(path: Option<&Path>) -> Result<(FileConfig, Option<PathBuf>), Config
 /// Bytes of a page below which its front alone might not fit.
 const MIN_BUDGET: usize = 1_000_000;
 
-/// Bytes that `text` names: a whole number and `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`; case does not count.
+/// Bytes that `text` names: a whole number and `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`; case does not count.
 ///
 /// # Errors
 /// When it names no size, or one below 1 MB.
 pub fn report_budget(text: &str) -> Result<usize, ConfigError> {
-    let units =
-        [("kb", 1_000), ("mb", 1_000_000), ("gb", 1_000_000_000), ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30)];
+    let units = [
+        ("b", 1),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+    ];
     let lower = text.trim().to_lowercase();
     let bytes = units.iter().find_map(|(unit, bytes)| {
         let number: usize = lower.strip_suffix(unit)?.trim_end().parse().ok()?;

@@ -93,6 +93,7 @@ impl Like {
             Ok::<_, LikeError>((text != open).then(|| text.to_owned()))
         };
         let list = |text: Option<String>| text.map(|it| it.split(',').map(str::to_owned).collect()).unwrap_or_default();
+        let page = self.audit.page();
         let mut config = FileConfig {
             from: asked("from", GUESSED)?,
             text: self.texts()?,
@@ -108,6 +109,8 @@ impl Like {
             seed: Some(self.audit.seed),
             baseline: asked("baseline", NONE)?.map(PathBuf::from),
             suppress: self.suppressions()?,
+            redact: page.redact,
+            report_budget: Some(format!("{} B", page.budget)),
             ..FileConfig::default()
         };
         self.add_checks(&mut config)?;

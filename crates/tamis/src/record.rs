@@ -264,9 +264,12 @@ fn dataset(audit: &v1::Audit, columns: &Columns) -> Result<Dataset, ArtifactErro
     let mut builder = DatasetBuilder::new();
     let file_of: HashMap<&str, FileId> =
         audit.inputs.iter().map(|it| (it.path.as_str(), builder.add_file(input_file(it)))).collect();
-    for split in &audit.dataset.splits {
-        builder.split(&split.name, Some(split.role.into()));
+    let splits = &audit.dataset.splits;
+    if usize::from(u16::MAX) < splits.len() {
+        return Err(columns.unlike("split", "at most 65,535 splits"));
     }
+    let split_of: HashMap<&str, _> =
+        splits.iter().map(|it| (it.name.as_str(), builder.split(&it.name, Some(it.role.into())))).collect();
     for label in &audit.dataset.labels {
         builder.label(&label.name);
     }
@@ -281,6 +284,7 @@ fn dataset(audit: &v1::Audit, columns: &Columns) -> Result<Dataset, ArtifactErro
     let (labels, rows, notes) = (columns.texts("label")?, columns.integers("row")?, columns.texts("note")?);
     for (idx, key) in keys.iter().enumerate() {
         let file = file_of.get(files[idx].as_str()).ok_or_else(|| columns.unlike("file", "the files of audit.json"))?;
+        let split = split_of.get(&*splits[idx]).ok_or_else(|| columns.unlike("split", "the splits of audit.json"))?;
         let (state, note) = match states[idx].as_str() {
             "ok" => (State::Ok, notes[idx].clone()),
             "empty" => (State::Empty, notes[idx].clone()),
@@ -288,7 +292,7 @@ fn dataset(audit: &v1::Audit, columns: &Columns) -> Result<Dataset, ArtifactErro
         };
         let sample = Sample {
             origin: Origin { file: *file, row: rows[idx].and_then(|it| u64::try_from(it).ok()) },
-            split: builder.split(&splits[idx], None),
+            split: *split,
             label: labels[idx].as_deref().map(|it| builder.label(it)),
             state,
             note,

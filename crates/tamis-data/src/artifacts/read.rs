@@ -10,6 +10,7 @@ use arrow_schema::{ArrowError, DataType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::ArtifactError;
+use crate::formats::parquet::guarded;
 
 /// The columns of one of the files, by name.
 #[derive(Debug)]
@@ -25,9 +26,12 @@ impl Columns {
     /// # Errors
     /// When it cannot be read or is no Parquet file.
     pub fn open(path: &Path) -> Result<Self, ArtifactError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
-        let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let batches = builder.build()?.collect::<Result<_, ArrowError>>()?;
+        let file = File::open(path)?;
+        let (names, batches) = whole(|| {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+            let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+            Ok((names, builder.build()?.collect::<Result<_, ArrowError>>()?))
+        })?;
         Ok(Self { path: path.to_owned(), names, batches })
     }
 
@@ -106,7 +110,7 @@ impl Columns {
             if column.data_type() != kind {
                 return Err(self.unlike(name, &format!("of type {kind}")));
             }
-            all.extend(values(column));
+            all.extend(whole(|| Ok(values(column)))?);
         }
         Ok(all)
     }
@@ -117,6 +121,11 @@ impl Columns {
         let (path, column) = (self.path.clone(), name.to_owned());
         ArtifactError::Unlike { path, column, expected: expected.to_owned() }
     }
+}
+
+/// Runs a step of the Parquet reader, some of which panic on damaged bytes.
+fn whole<T>(step: impl FnOnce() -> Result<T, ArtifactError>) -> Result<T, ArtifactError> {
+    guarded(|| Ok(step())).unwrap_or_else(|reason| Err(ArtifactError::Damaged(reason)))
 }
 
 /// Reads `thumbnails.parquet`: keys of samples with a PNG or JPEG file each, where there is one.
@@ -133,7 +142,70 @@ pub fn read_thumbnails(path: &Path) -> Result<Vec<(String, Vec<u8>)>, ArtifactEr
     for batch in &columns.batches {
         let image = batch.column(place).as_struct_opt().and_then(|it| it.column_by_name("bytes")).ok_or_else(unlike)?;
         let bytes = image.as_binary_opt::<i32>().ok_or_else(unlike)?;
-        images.extend(bytes.iter().map(|it| it.map(<[u8]>::to_vec)));
+        images.extend(whole(|| Ok(bytes.iter().map(|it| it.map(<[u8]>::to_vec)).collect::<Vec<_>>()))?);
     }
     Ok(keys.into_iter().zip(images).filter_map(|(key, image)| Some((key, image?))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::builder::{BinaryBuilder, StructBuilder};
+    use arrow_array::{BooleanArray, Float32Array, Int64Array, StringArray};
+    use arrow_schema::{Field, Fields};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    /// A file with a column of every kind that is read.
+    fn file() -> Vec<u8> {
+        let fields = Fields::from(vec![Field::new("bytes", DataType::Binary, true)]);
+        let mut images = StructBuilder::from_fields(fields, 2);
+        for image in [Some(b"a picture"), None] {
+            images.field_builder::<BinaryBuilder>(0).unwrap().append_option(image);
+            images.append(true);
+        }
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("key", Arc::new(StringArray::from(vec!["one", "two"]))),
+            ("row", Arc::new(Int64Array::from(vec![Some(1), None]))),
+            ("score", Arc::new(Float32Array::from(vec![Some(0.5), None]))),
+            ("flag", Arc::new(BooleanArray::from(vec![true, false]))),
+            ("image", Arc::new(images.finish())),
+        ];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, it)| (name, it, true)));
+        let batch = batch.unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    fn read(path: &Path) -> Result<(), ArtifactError> {
+        read_thumbnails(path)?;
+        let columns = Columns::open(path)?;
+        columns.texts("key")?;
+        columns.integers("row")?;
+        columns.numbers("score")?;
+        columns.flags("flag").map(drop)
+    }
+
+    #[test]
+    fn damage_at_any_byte_is_an_error_or_another_value_and_never_a_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.parquet");
+        let bytes = file();
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read_thumbnails(&path).unwrap(), [("one".to_owned(), b"a picture".to_vec())]);
+        read(&path).unwrap();
+        let mut n_damaged = 0;
+        for place in 0..bytes.len() {
+            for damage in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= damage;
+                std::fs::write(&path, damaged).unwrap();
+                n_damaged += usize::from(matches!(read(&path), Err(ArtifactError::Damaged(_))));
+            }
+        }
+        assert!(0 < n_damaged, "the reader panics no more: there is nothing to guard");
+    }
 }

@@ -5,7 +5,11 @@
 //! template's escaping. Findings stand in it as one block of JSON in which nothing means anything to HTML; the script makes
 //! elements and texts of them, never markup. So nothing from the data is ever parsed as HTML or run.
 
+mod checks;
+
 mod data;
+
+mod inert;
 
 mod map;
 
@@ -24,6 +28,7 @@ use tamis_core::{Contents, Report};
 
 use crate::comparison::Changes;
 use crate::page::{STYLE, filled, policy};
+use crate::wire::v1::DatasetRecord;
 use crate::{RenderError, RenderOptions, Renderer};
 
 /// One function, so that nothing of it is in reach of anything else.
@@ -71,17 +76,18 @@ impl Renderer for Html {
         } else {
             report
         };
+        let hash = DatasetRecord::new(report).hash;
         let mut filling = Filling {
             policy: policy(Some(SCRIPT)),
             style: STYLE,
             script: SCRIPT,
             data: String::new(),
-            page: view::Page::new(report, options.redact),
+            page: view::Page::new(report, options.redact, &hash),
             changes: options.changes.as_ref().map(Changes::new),
         };
         // What the page takes without findings is known once it is there.
         let empty = filled("report.html", &filling)?;
-        filling.data = data::data(report, options, options.budget.saturating_sub(empty.len()))?;
+        filling.data = data::data(report, options, hash, options.budget.saturating_sub(empty.len()))?;
         let html = filled("report.html", &filling)?;
         out.write_all(html.trim_end().as_bytes())?;
         out.write_all(b"\n")?;
@@ -116,7 +122,7 @@ fn with_contents<'a>(report: &'a Report<'_>, contents: Contents<'a>) -> Report<'
 #[cfg(test)]
 mod tests {
     use serde_json::Value as Json;
-    use tamis_core::{Evidence, Outcome, Value};
+    use tamis_core::{Evidence, Families, Family, Outcome, SampleId, Standing, Suggestion, Value};
 
     use super::{SCRIPT, STYLE};
     use crate::{RenderOptions, testing};
@@ -237,8 +243,14 @@ mod tests {
 
     #[test]
     fn repeats_are_counted_by_families_of_what_trains() {
-        // Eight train, one of them unreadable and one empty; no family was found in this fixture.
-        assert!(page().contains("6 of 6 training samples are left when each is counted once"));
+        // Eight train, one of them unreadable and one empty; of the rest two are one family.
+        let mut fixture = testing::fixture();
+        let members = [1, 2, 9].map(|n| SampleId(n - 1)).to_vec();
+        let family = Family { members, diameter: 1, weakest_link: 1.0 };
+        fixture.families = Families::new(fixture.dataset.len(), vec![family]);
+        let html = testing::rendered_from(&fixture, "html", &RenderOptions::default());
+        assert!(html.contains("5 of 6 training samples are left when each is counted once"));
+        assert!(page().contains("6 of 6 training samples are left"), "no family was found in the fixture itself");
     }
 
     #[test]
@@ -270,6 +282,90 @@ mod tests {
         assert_eq!(shown as u64 + more, 8 * 530);
         let first = &some["findings"].as_array().unwrap();
         assert!(first.iter().filter(|it| it["severity"] == "high").count() == 530, "the worst first");
+        let left_out = some["checks"].as_array().unwrap().iter().filter(|it| it["n_more"] != 0);
+        let left_out: Vec<&str> = left_out.map(|it| it["id"].as_str().unwrap()).collect();
+        assert!(left_out.contains(&"outlier") && !left_out.contains(&"label-error"), "and no others instead");
+    }
+
+    #[test]
+    fn one_large_finding_leaves_room_for_the_rest() {
+        let mut fixture = testing::fixture();
+        // The worst of all, with evidence larger than the page.
+        let Outcome::Ran(result) = &mut fixture.checks[4].outcome else { panic!("it ran") };
+        let evidence = std::mem::take(&mut result.findings[0].evidence);
+        result.findings[0].evidence = evidence.with("said", "x".repeat(300_000));
+        let size = |budget| {
+            let options = RenderOptions { budget, ..RenderOptions::default() };
+            let html = testing::rendered_from(&fixture, "html", &options);
+            (html.len(), data(&html))
+        };
+        let (len, page) = size(250_000);
+        assert!(len <= 250_000, "{len}");
+        assert_eq!(page["findings"].as_array().unwrap().len(), 7);
+        assert_eq!(page["checks"][4]["n_more"], 1);
+    }
+
+    #[test]
+    fn what_is_proposed_for_too_many_samples_is_a_number() {
+        let mut fixture = testing::fixture();
+        let Outcome::Ran(result) = &mut fixture.checks[4].outcome else { panic!("it ran") };
+        result.findings[0].suggestion = Some(Suggestion::Drop(vec![SampleId(0); 1_001]));
+        let page = data(&testing::rendered_from(&fixture, "html", &RenderOptions::default()));
+        let leak = page["findings"].as_array().unwrap().iter().find(|it| it["severity"] == "high").unwrap();
+        assert!(leak["remedy"].is_null());
+        let said = leak["said"].as_str().unwrap();
+        assert!(
+            said.ends_with(
+                "1,001 samples are too many to decide about on a page: decide with `tamis apply --suggest`."
+            )
+        );
+    }
+
+    #[test]
+    fn what_does_not_count_answers_nothing() {
+        let front = |fixture: &testing::Fixture| {
+            let html = testing::rendered_from(fixture, "html", &RenderOptions::default());
+            between(&html, "<div class=\"verdicts\">", "<div class=\"card facts\">").to_owned()
+        };
+        let mut fixture = testing::triaged_fixture();
+        let some = front(&fixture);
+        assert!(some.contains("(2 known)"), "{some}");
+        assert_eq!(some.matches("<li><span class=\"severity").count(), 1, "one step for the one that counts: {some}");
+        let known = Standing { is_known: Some(true), suppressed: None };
+        fixture.standings.iter_mut().for_each(|it| it.clone_from(&known));
+        let none = front(&fixture);
+        for answer in ["Yes", "Probably", "Perhaps", "Nothing found", "What to do first"] {
+            assert!(!none.contains(answer), "{answer} in {none}");
+        }
+        assert!(none.contains("Nothing new"), "{none}");
+    }
+
+    #[test]
+    fn the_front_page_counts_what_its_check_flags() {
+        let front = page();
+        // The finding names three samples, of which two are flagged.
+        let leaked = between(&front, "id=\"answer-leaked\"", "</article>");
+        assert!(leaked.contains("<span>2 samples in 1 finding</span>"), "{leaked}");
+        let twice = between(&front, "id=\"answer-twice\"", "</article>");
+        assert!(twice.contains("<span>2 findings</span>"), "two checks may flag the same: {twice}");
+    }
+
+    #[test]
+    fn why_nothing_is_known_of_false_findings() {
+        let mut fixture = testing::fixture();
+        for check in &mut fixture.checks {
+            if let Outcome::Ran(result) = &mut check.outcome {
+                result.threshold = (check.info.id != "empty-text").then_some(0.8);
+            }
+        }
+        let page = data(&testing::rendered_from(&fixture, "html", &RenderOptions::default()));
+        let said = |id: &str| {
+            let check = page["checks"].as_array().unwrap().iter().find(|it| it["id"] == id).unwrap();
+            check["unbounded"].as_str().unwrap().to_owned()
+        };
+        assert!(said("split-leak").ends_with("there was no clean reference to compare with."));
+        assert_eq!(said("near-duplicate"), "How many of these are false is not known.");
+        assert!(said("empty-text").starts_with("No threshold decided here"));
     }
 
     #[test]
@@ -306,6 +402,10 @@ mod tests {
         let change = findings.iter().find(|it| it["change"].is_object()).unwrap();
         assert_eq!(change["change"]["given"], serde_json::json!(["ham", 0.04]));
         assert_eq!(change["change"]["suggested"], serde_json::json!(["spam", 0.95]));
+        assert_eq!(
+            change["change"]["label"],
+            data["labels"].as_array().unwrap().iter().position(|it| it == "spam").unwrap()
+        );
     }
 
     #[test]

@@ -172,6 +172,7 @@ fn options(
         let path = input.path.display();
         return Err(Usage(format!("--out is `{path}`, which is read: expected another folder for the record")).into());
     }
+    let page = page(args, file)?;
     Ok(AuditOptions {
         inputs,
         read: read_options(&args.read, file),
@@ -185,6 +186,8 @@ fn options(
         seed: args.report.seed.or(file.seed).unwrap_or(0),
         fail_on,
         config_file,
+        redact: page.redact,
+        report_budget: page.budget,
         // Where the binary lies is nobody's business.
         command: std::iter::once("tamis".to_owned())
             .chain(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()))
@@ -219,7 +222,11 @@ fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
 fn page(args: &AuditArgs, file: &FileConfig) -> Result<RenderOptions, ConfigError> {
     let named = args.report.report_budget.as_ref().or(file.report_budget.as_ref());
     let budget = named.map_or(Ok(DEFAULT_BUDGET), |text| config::report_budget(text))?;
-    Ok(RenderOptions { budget, redact: args.report.redact || file.redact, ..RenderOptions::default() })
+    Ok(RenderOptions {
+        budget,
+        redact: args.report.redact || (file.redact && !args.report.no_redact),
+        ..RenderOptions::default()
+    })
 }
 
 /// Adds what stdout can show.

@@ -41,9 +41,10 @@ pub(crate) fn run(args: &AgainArgs) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Clean)
 }
 
-/// What the page may hold, and what it starts with.
+/// What the page may hold, as in the audit unless said otherwise, and what it starts with.
 fn options(args: &AgainArgs, record: &Record) -> anyhow::Result<RenderOptions> {
-    let mut options = RenderOptions { redact: args.redact, ..RenderOptions::default() };
+    let mut options = record.audit.page();
+    options.redact = args.redact || (options.redact && !args.no_redact);
     if let Some(text) = &args.report_budget {
         options.budget = config::report_budget(text)?;
     }

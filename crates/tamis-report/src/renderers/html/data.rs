@@ -1,7 +1,7 @@
 //! What the page's script works on: findings with what they show, as one JSON object within a budget of bytes.
 //!
-//! Findings are taken worst first, over all checks, with contents as long as these fit into their part of the budget, then
-//! without, until the budget is used up. Texts and pictures stand there once, however many findings show them. Names of the
+//! Findings are taken worst first, over all checks: each with contents where these fit into what is left for contents, else
+//! without, else not at all. The map gets what the findings leave. Texts and pictures stand there once, however many findings show them. Names of the
 //! data (keys, labels, splits) are given as they are, because decisions name them; the script makes them visible.
 
 use std::collections::BTreeMap;
@@ -9,17 +9,16 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
-use tamis_core::{
-    Contents, Evidence, Finding, IdentityLevel, ImageFacts, Outcome, Report, SampleId, Standing, State, Suggestion,
-    Value,
-};
+use tamis_core::{Contents, Finding, IdentityLevel, ImageFacts, Report, SampleId, Standing, State, Suggestion, Value};
 
+use super::checks::CheckData;
+use super::inert::{cost, cost_of, inert, json};
 use super::map::MapData;
-use super::questions;
+use super::redacted::without_quotes;
 use crate::exhibit::{Exhibit, Exhibited, Layout, Passage};
-use crate::snippet::{is_hidden, visible};
-use crate::wire::v1::{self, DatasetRecord, NotFinite};
-use crate::{RenderOptions, overview, prose};
+use crate::snippet::visible;
+use crate::wire::v1::{self, NotFinite};
+use crate::{RenderOptions, prose};
 
 /// Samples shown of a finding, where they are texts.
 const MAX_TEXTS: usize = 6;
@@ -29,10 +28,16 @@ const MAX_PICTURES: usize = 12;
 pub(super) const MAX_CHARS: usize = 2_000;
 /// Longer side up to which a picture is enlarged without smoothing.
 const TINY: u32 = 96;
-/// Part of the budget that contents of findings may take, in percent; the rest is for findings without, and for the map.
+/// Part of the room for findings that their contents may take, in percent; the rest is for findings without.
 const CONTENTS_PERCENT: usize = 60;
 /// What an item takes beside its text: commas, and what grows with the number of items.
 const SEPARATORS: usize = 16;
+/// Room in bytes below which no further finding, or no further content, is tried.
+const MIN_ROOM: usize = 4_000;
+/// Part of the budget that the map may take, in percent; its contents also get what the findings leave.
+const MAP_PERCENT: usize = 25;
+/// Samples that can be decided about at once on the page; above that `tamis apply --suggest` decides.
+const MAX_DECIDED: usize = 1_000;
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -49,26 +54,6 @@ pub(super) struct Data<'a> {
     pictures: Vec<String>,
     map: Option<MapData<'a>>,
     decisions: Option<&'a str>,
-}
-
-/// A check that ran or did not.
-#[derive(Debug, Serialize)]
-struct CheckData {
-    id: &'static str,
-    title: String,
-    question: &'static str,
-    outcome: &'static str,
-    extent: String,
-    suggestions: Option<String>,
-    remarks: Vec<String>,
-    threshold: Option<f64>,
-    source: String,
-    /// Threshold, flagged, at most so many false.
-    curve: Vec<(f64, usize, usize)>,
-    /// Findings that are not on the page.
-    n_more: usize,
-    /// Findings that are there without their contents.
-    n_bare: usize,
 }
 
 /// A finding.
@@ -123,6 +108,8 @@ struct Shown {
 struct Change {
     given: (String, Option<f64>),
     suggested: (String, Option<f64>),
+    /// Place of the suggested label.
+    label: Option<usize>,
 }
 
 /// What could be done, in the words of a decision.
@@ -163,18 +150,23 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Puts together what the script works on, in at most `budget` bytes where the samples of a map and the findings leave room.
+/// Puts together what the script works on, in at most `budget` bytes beside what each check takes; `hash` is the dataset's.
 ///
 /// # Errors
 /// When a finding holds a number that is not finite.
-pub(super) fn data(report: &Report<'_>, options: &RenderOptions, budget: usize) -> Result<String, NotFinite> {
+pub(super) fn data(
+    report: &Report<'_>,
+    options: &RenderOptions,
+    hash: String,
+    budget: usize,
+) -> Result<String, NotFinite> {
     let dataset = report.dataset;
-    let map = MapData::new(report, options.redact, budget / 4);
-    let fixed = map.as_ref().map_or(0, cost) + options.decisions.as_ref().map_or(0, cost);
+    let decisions = options.decisions.as_ref().map_or(0, cost);
     let names = cost(&dataset.split_names()) + cost(&dataset.label_names());
-    let mut checks: Vec<CheckData> = report.checks.iter().map(CheckData::new).collect();
-    let fixed = fixed + names + checks.iter().map(cost).sum::<usize>();
-    let mut builder = Builder::new(report, options.redact, budget.saturating_sub(fixed));
+    let mut checks: Vec<CheckData> = report.checks.iter().map(|it| CheckData::new(report, it)).collect();
+    let budget = budget.saturating_sub(decisions + names + cost_of(&checks));
+    let mut map = MapData::new(report, options.redact, budget / 100 * MAP_PERCENT);
+    let mut builder = Builder::new(report, options.redact, budget.saturating_sub(map.as_ref().map_or(0, cost)));
     let fingerprints: Vec<String> =
         v1::findings(report).map(|it| it.map(|it| it.fingerprint)).collect::<Result<_, _>>()?;
     for (place, check, finding) in worst_first(report) {
@@ -186,8 +178,11 @@ pub(super) fn data(report: &Report<'_>, options: &RenderOptions, budget: usize) 
     }
     // By check, and in the order of the check.
     builder.findings.sort_by_key(|(rank, _)| *rank);
+    if let Some(map) = &mut map {
+        map.add_contents(report, builder.left);
+    }
     let data = Data {
-        hash: DatasetRecord::new(report).hash,
+        hash,
         modality: report.contents.modality().id(),
         redacted: options.redact,
         splits: dataset.split_names(),
@@ -218,38 +213,6 @@ fn worst_first<'a>(report: &'a Report<'_>) -> Vec<(usize, usize, &'a Finding)> {
     all
 }
 
-impl CheckData {
-    fn new(check: &tamis_core::CheckReport) -> Self {
-        let info = check.info;
-        let data = Self {
-            id: info.id,
-            title: prose::capitalized(info.summary),
-            question: questions::question_of(info.id),
-            outcome: check.outcome.id(),
-            extent: String::new(),
-            suggestions: None,
-            remarks: Vec::new(),
-            threshold: None,
-            source: String::new(),
-            curve: Vec::new(),
-            n_more: 0,
-            n_bare: 0,
-        };
-        match &check.outcome {
-            Outcome::Ran(result) => Self {
-                extent: overview::extent(result),
-                suggestions: prose::suggestions(&result.findings),
-                remarks: overview::remarks(result),
-                threshold: result.threshold,
-                source: visible(&result.threshold_source),
-                curve: result.curve.iter().map(|it| (it.threshold, it.flagged, it.max_false)).collect(),
-                ..data
-            },
-            Outcome::Skipped(reason) | Outcome::Failed(reason) => Self { extent: visible(reason), ..data },
-        }
-    }
-}
-
 /// How much of a finding found room.
 enum Added {
     Whole,
@@ -270,6 +233,7 @@ struct Builder<'a> {
     pictures: Vec<String>,
     sample_of: BTreeMap<SampleId, usize>,
     text_of: BTreeMap<String, usize>,
+    label_of: BTreeMap<&'a str, usize>,
     n_of_check: Vec<usize>,
 }
 
@@ -286,6 +250,7 @@ impl<'a> Builder<'a> {
             pictures: Vec::new(),
             sample_of: BTreeMap::new(),
             text_of: BTreeMap::new(),
+            label_of: report.dataset.label_names().iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect(),
             n_of_check: vec![0; report.checks.len()],
         }
     }
@@ -294,7 +259,7 @@ impl<'a> Builder<'a> {
     fn add(&mut self, check: usize, finding: &Finding, fingerprint: &str, standing: &Standing) -> Added {
         let at = (self.samples.len(), self.texts.len(), self.pictures.len());
         for bare in [false, true] {
-            if self.left == 0 || (!bare && self.left_for_contents == 0) {
+            if self.left < MIN_ROOM || (!bare && self.left_for_contents < MIN_ROOM) {
                 continue;
             }
             let data = FindingData {
@@ -314,12 +279,6 @@ impl<'a> Builder<'a> {
                 return if bare { Added::Bare } else { Added::Whole };
             }
             self.forget(at);
-            // From here on no contents, or nothing: not only what is small shall get in.
-            if bare {
-                self.left = 0;
-            } else {
-                self.left_for_contents = 0;
-            }
         }
         Added::Not
     }
@@ -357,7 +316,7 @@ impl<'a> Builder<'a> {
         };
         let cards = exhibit.samples.iter().zip(passages);
         let shown: Vec<Shown> = cards.map(|(it, passage)| self.shown(&exhibit, it, passage)).collect();
-        let change = Change::new(finding);
+        let change = Change::new(finding, &self.label_of);
         let told = |name: &str| change.is_some() && is_change(name);
         let evidence = exhibit.rest.iter().filter(|(name, _)| !told(name));
         let evidence = evidence.map(|(name, value)| {
@@ -379,7 +338,7 @@ impl<'a> Builder<'a> {
             evidence: evidence.filter(|(_, value)| value != NO_WORDS).collect(),
             change,
             remedy: finding.suggestion.as_ref().and_then(|it| self.remedy(it)),
-            said: prose::remedy(report.dataset, finding),
+            said: said(report, finding),
             ..FindingData::default()
         }
     }
@@ -466,6 +425,9 @@ impl<'a> Builder<'a> {
 
     fn remedy(&mut self, suggestion: &Suggestion) -> Option<Remedy> {
         let remedy = |action, samples| Remedy { action, samples, label: None, split: None };
+        if MAX_DECIDED < changed(suggestion) {
+            return None;
+        }
         let mut samples = |ids: &[SampleId]| ids.iter().map(|id| self.sample(*id)).collect();
         match suggestion {
             Suggestion::Drop(ids) => Some(remedy("drop", samples(ids))),
@@ -480,20 +442,24 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Evidence without what is quoted of contents, and without what the reader of a file said of it.
-fn without_quotes(evidence: &Evidence) -> Evidence {
-    let parts = evidence.0.iter().filter(|(name, _)| *name != "reason");
-    Evidence(parts.filter_map(|(name, value)| Some((name.clone(), without_quote(value)?))).collect())
+/// Number of samples that a suggestion would change.
+fn changed(suggestion: &Suggestion) -> usize {
+    match suggestion {
+        Suggestion::Drop(ids) | Suggestion::MoveSplit(ids, _) => ids.len(),
+        Suggestion::Relabel(..) => 1,
+        _ => 0,
+    }
 }
 
-/// `None` for what is a quote.
-fn without_quote(value: &Value) -> Option<Value> {
-    match value {
-        Value::Words(..) | Value::Quote(_) => None,
-        Value::List(values) => Some(Value::List(values.iter().filter_map(without_quote).collect())),
-        Value::Map(evidence) => Some(Value::Map(without_quotes(evidence))),
-        other => Some(other.clone()),
+/// What could be done, as sentences.
+fn said(report: &Report<'_>, finding: &Finding) -> Option<String> {
+    let said = prose::remedy(report.dataset, finding)?;
+    let n = finding.suggestion.as_ref().map_or(0, changed);
+    if n <= MAX_DECIDED {
+        return Some(said);
     }
+    let n = prose::count(n);
+    Some(format!("{said} {n} samples are too many to decide about on a page: decide with `tamis apply --suggest`."))
 }
 
 /// How words that cannot be read back are said.
@@ -512,9 +478,13 @@ fn is_change(name: &str) -> bool {
 
 impl Change {
     /// `None` for evidence that does not name a given and a suggested label.
-    fn new(finding: &Finding) -> Option<Self> {
+    fn new(finding: &Finding, label_of: &BTreeMap<&str, usize>) -> Option<Self> {
+        let named = |name: &str| match finding.evidence.get(name) {
+            Some(Value::Text(label)) => Some(label.as_str()),
+            _ => None,
+        };
         let rated = |label: &str, probability: &str| {
-            let Some(Value::Text(label)) = finding.evidence.get(label) else { return None };
+            let label = named(label)?;
             let probability = match finding.evidence.get(probability) {
                 Some(Value::Float(it)) => Some(*it),
                 _ => None,
@@ -524,39 +494,7 @@ impl Change {
         Some(Self {
             given: rated("given", "given_probability")?,
             suggested: rated("suggested", "suggested_probability")?,
+            label: label_of.get(named("suggested")?).copied(),
         })
     }
-}
-
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("because all keys are strings and all numbers were found to be finite")
-}
-
-/// Bytes that a value takes on the page.
-pub(super) fn cost<T: Serialize>(value: &T) -> usize {
-    let text = json(value);
-    let escaped: usize = text.chars().filter(|c| is_escaped(*c)).map(|c| c.len_utf16() * 6 - c.len_utf8()).sum();
-    text.len() + escaped
-}
-
-fn cost_of<T: Serialize>(values: &[T]) -> usize {
-    values.iter().map(|it| cost(it) + 1).sum()
-}
-
-/// What may not stand in the page as it is: what could be taken for markup, and what is not seen.
-fn is_escaped(c: char) -> bool {
-    matches!(c, '<' | '>' | '&') || is_hidden(c)
-}
-
-/// JSON without a character that means something to HTML: these only stand within strings, where an escape says the same.
-fn inert(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_escaped(c) {
-            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -7,7 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use tamis_core::{Contents, Report, SampleId};
 
-use super::data::{cost, picture_url};
+use super::data::picture_url;
+use super::inert::cost;
 use crate::snippet;
 
 /// Points of a map; of more samples as many are drawn by lot.
@@ -38,6 +39,11 @@ pub(super) struct MapData<'a> {
     /// The beginnings of texts, or pictures: one for each point, empty for what did not fit; none at all where contents are
     /// left out.
     contents: Vec<String>,
+    /// Points whose content did not fit.
+    n_bare: usize,
+    /// Points whose content was not tried yet, with their places; the next one is the last.
+    #[serde(skip)]
+    waiting: Vec<(usize, SampleId)>,
 }
 
 impl<'a> MapData<'a> {
@@ -56,7 +62,9 @@ impl<'a> MapData<'a> {
         let sample = |id: &SampleId| report.dataset.sample(*id);
         let label = |id: &SampleId| sample(id).label.and_then(|it| u16::try_from(it.0).ok()).unwrap_or(NO_LABEL);
         let room = budget.saturating_sub(per_point * chosen.len());
-        Some(Self {
+        let mut waiting: Vec<(usize, SampleId)> = chosen.iter().copied().enumerate().collect();
+        waiting.sort_unstable_by_key(|(_, id)| std::cmp::Reverse(lot(report.seed, *id)));
+        let mut map = Self {
             n_all: all.len(),
             xy: base64(scaled(&places).iter().flatten().flat_map(|it| it.to_le_bytes())),
             ids: base64(chosen.iter().flat_map(|id| id.0.to_le_bytes())),
@@ -64,8 +72,31 @@ impl<'a> MapData<'a> {
             label: base64(chosen.iter().flat_map(|id| label(id).to_le_bytes())),
             checks: base64(chosen.iter().flat_map(|id| checks.get(id).copied().unwrap_or(0_u32).to_le_bytes())),
             keys: chosen.iter().map(|id| report.dataset.key(*id)).collect(),
-            contents: if redact { Vec::new() } else { contents(report, &chosen, room) },
-        })
+            contents: vec![String::new(); chosen.len()],
+            n_bare: 0,
+            waiting,
+        };
+        if redact {
+            map.contents.clear();
+            map.waiting.clear();
+        }
+        map.add_contents(report, room);
+        Some(map)
+    }
+
+    /// Adds what is shown of points in about `room` bytes; who gets some is drawn by lot.
+    pub(super) fn add_contents(&mut self, report: &Report<'_>, mut room: usize) {
+        while let Some((place, id)) = self.waiting.last().copied() {
+            let content = content(report, id);
+            let bytes = cost(&content);
+            if room < bytes {
+                break;
+            }
+            room -= bytes;
+            self.contents[place] = content;
+            self.waiting.pop();
+        }
+        self.n_bare = self.waiting.len();
     }
 }
 
@@ -116,30 +147,17 @@ fn checks_of(report: &Report<'_>) -> BTreeMap<SampleId, u32> {
     bits
 }
 
-/// What is shown of each point in about `room` bytes; who gets some is drawn by lot.
-fn contents(report: &Report<'_>, chosen: &[SampleId], mut room: usize) -> Vec<String> {
-    let mut contents = vec![String::new(); chosen.len()];
-    let mut order: Vec<(u64, usize)> =
-        chosen.iter().enumerate().map(|(place, id)| (lot(report.seed, *id), place)).collect();
-    order.sort_unstable();
-    for (_, place) in order {
-        let content = match report.contents {
-            Contents::Texts(texts) => {
-                let text = texts.text(chosen[place], MAX_CHARS * 4).unwrap_or_default();
-                let text = [snippet::one_line(&text)];
-                snippet::excerpts(&text, MAX_CHARS).pop().map(|it| snippet::visible(&it.text))
-            }
-            Contents::Images(images) => images.thumbnail(chosen[place]).ok().flatten().map(|it| picture_url(&it)),
-        };
-        let content = content.unwrap_or_default();
-        let bytes = cost(&content);
-        if room < bytes {
-            break;
+/// What is shown of a point.
+fn content(report: &Report<'_>, id: SampleId) -> String {
+    let content = match report.contents {
+        Contents::Texts(texts) => {
+            let text = texts.text(id, MAX_CHARS * 4).unwrap_or_default();
+            let text = [snippet::one_line(&text)];
+            snippet::excerpts(&text, MAX_CHARS).pop().map(|it| snippet::visible(&it.text))
         }
-        room -= bytes;
-        contents[place] = content;
-    }
-    contents
+        Contents::Images(images) => images.thumbnail(id).ok().flatten().map(|it| picture_url(&it)),
+    };
+    content.unwrap_or_default()
 }
 
 fn base64(bytes: impl Iterator<Item = u8>) -> String {

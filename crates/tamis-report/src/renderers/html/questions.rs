@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tamis_core::{CheckReport, Confidence, Outcome, Report, SampleId, Severity, SplitRole};
+use tamis_core::{CheckReport, Confidence, Finding, Outcome, Report, SampleId, Severity, SplitRole};
 
 use crate::prose;
 use crate::snippet::visible;
@@ -19,6 +19,8 @@ struct Question {
     unanswered: &'static str,
 }
 
+/// The question of checks that look for leaks.
+pub(super) const LEAKED: &str = "leaked";
 /// The question of checks that stand nowhere else.
 const OTHER: &str = "other";
 
@@ -30,7 +32,7 @@ static QUESTIONS: &[Question] = &[
         unanswered: "No check for copies was run.",
     },
     Question {
-        id: "leaked",
+        id: LEAKED,
         ask: "Did test data leak into training?",
         checks: &["split-leak", "benchmark-contamination"],
         unanswered: "No check for leaks was run.",
@@ -84,43 +86,91 @@ struct Part {
     text: String,
 }
 
+/// A check with what of it counts.
+struct Judged<'a> {
+    check: &'a CheckReport,
+    /// Findings that nobody has looked at.
+    open: Vec<&'a Finding>,
+    /// Findings that are known from the baseline, and suppressed ones.
+    n_known: usize,
+    n_suppressed: usize,
+}
+
+impl<'a> Judged<'a> {
+    fn all(report: &'a Report<'_>) -> Vec<Self> {
+        let judged = |(place, check): (usize, &'a CheckReport)| {
+            let findings = || check.outcome.findings().iter().zip(report.standings_of(place));
+            let n_suppressed = findings().filter(|(_, it)| it.suppressed.is_some()).count();
+            let open: Vec<&Finding> = findings().filter(|(_, it)| it.counts()).map(|(finding, _)| finding).collect();
+            let n_known = check.outcome.findings().len() - n_suppressed - open.len();
+            Self { check, open, n_known, n_suppressed }
+        };
+        report.checks.iter().enumerate().map(judged).collect()
+    }
+}
+
+/// How many findings do not count, in brackets after a blank: ` (27 known)`; empty where all do.
+fn settled(judged: &[&Judged<'_>]) -> String {
+    let known: usize = judged.iter().map(|it| it.n_known).sum();
+    let suppressed: usize = judged.iter().map(|it| it.n_suppressed).sum();
+    let counts = [(known, "known"), (suppressed, "suppressed")].into_iter().filter(|(n, _)| 0 < *n);
+    let counts: Vec<String> = counts.map(|(n, what)| format!("{} {what}", prose::count(n))).collect();
+    if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) }
+}
+
 /// The answers to all questions; the last one only where a check belongs to it.
 pub(super) fn verdicts(report: &Report<'_>) -> Vec<Verdict> {
+    let all = Judged::all(report);
     let of = |question: &'static Question| {
-        let checks: Vec<&CheckReport> =
-            report.checks.iter().filter(|check| question_of(check.info.id) == question.id).collect();
+        let checks: Vec<&Judged<'_>> = all.iter().filter(|it| question_of(it.check.info.id) == question.id).collect();
         (question.id != OTHER || !checks.is_empty()).then(|| Verdict::new(question, &checks))
     };
     QUESTIONS.iter().filter_map(of).collect()
 }
 
 impl Verdict {
-    fn new(question: &'static Question, checks: &[&CheckReport]) -> Self {
-        let findings = || checks.iter().flat_map(|check| check.outcome.findings());
-        let n_ran = checks.iter().filter(|it| has_looked(&it.outcome)).count();
-        let n_failed = checks.iter().filter(|it| matches!(it.outcome, Outcome::Failed(_))).count();
-        let samples: BTreeSet<SampleId> = findings().flat_map(|it| it.samples.iter().copied()).collect();
+    fn new(question: &'static Question, checks: &[&Judged<'_>]) -> Self {
+        let findings = || checks.iter().flat_map(|it| &it.open);
+        let n_ran = checks.iter().filter(|it| has_looked(&it.check.outcome)).count();
+        let n_failed = checks.iter().filter(|it| matches!(it.check.outcome, Outcome::Failed(_))).count();
         let worst = findings().map(|it| it.severity).max();
         let surest = findings().map(|it| it.confidence).max();
+        let settled = settled(checks);
         let (answer, tone) = match (worst, surest) {
             (Some(worst), Some(Confidence::High)) => ("Yes", worst.id()),
             (Some(worst), Some(Confidence::Medium)) => ("Probably", worst.id()),
             (Some(worst), _) => ("Perhaps", worst.id()),
             (None, _) if 0 < n_failed => ("Check failed", "failed"),
             (None, _) if n_ran == 0 => ("Not checked", "skipped"),
-            (None, _) if n_ran < checks.len() => ("Nothing found, in part", "none"),
-            (None, _) => ("Nothing found", "none"),
+            (None, _) if n_ran < checks.len() && settled.is_empty() => ("Nothing found, in part", "none"),
+            (None, _) if n_ran < checks.len() => ("Nothing new, in part", "none"),
+            (None, _) if settled.is_empty() => ("Nothing found", "none"),
+            (None, _) => ("Nothing new", "none"),
         };
-        let count = match samples.len() {
+        let n_open = match findings().count() {
             0 => String::new(),
-            n => format!("{} in {}", prose::counted(n, "sample"), prose::counted(findings().count(), "finding")),
+            n => prose::counted(n, "finding"),
         };
-        let mut parts: Vec<Part> = checks.iter().map(|check| Part::new(check)).collect();
+        // Several checks may flag the same sample, and what does not count is flagged as well.
+        let count = match checks.iter().filter(|it| !it.open.is_empty()).collect::<Vec<_>>().as_slice() {
+            [it] if it.n_known + it.n_suppressed == 0 => format!("{} in {n_open}", flagged(&it.check.outcome)),
+            _ => format!("{n_open}{settled}").trim_start().to_owned(),
+        };
+        let mut parts: Vec<Part> = checks.iter().map(|it| Part::new(it)).collect();
         if checks.is_empty() {
             parts.push(Part { check: "", is_linked: false, text: question.unanswered.to_owned() });
         }
         Self { id: question.id, ask: question.ask, answer, tone, count, parts }
     }
+}
+
+/// How many samples a check flags: `34 samples`.
+fn flagged(outcome: &Outcome) -> String {
+    let n = match outcome {
+        Outcome::Ran(result) => result.flagged,
+        Outcome::Skipped(_) | Outcome::Failed(_) => 0,
+    };
+    prose::counted(n, "sample")
 }
 
 /// Whether a check looked at any sample: one that ran on none says nothing.
@@ -129,7 +179,8 @@ fn has_looked(outcome: &Outcome) -> bool {
 }
 
 impl Part {
-    fn new(check: &CheckReport) -> Self {
+    fn new(judged: &Judged<'_>) -> Self {
+        let check = judged.check;
         let text = match &check.outcome {
             Outcome::Ran(_) if !has_looked(&check.outcome) => "not checked: there was no sample to look at.".to_owned(),
             Outcome::Ran(result) if result.findings.is_empty() => {
@@ -138,7 +189,11 @@ impl Part {
             Outcome::Ran(result) => {
                 let rate = prose::rate(result.flagged, result.population).map(prose::percent).unwrap_or_default();
                 let (flagged, population) = (prose::count(result.flagged), prose::count(result.population));
-                format!("{flagged} of {population} samples ({rate}).")
+                let findings = match settled(&[judged]) {
+                    known if known.is_empty() => known,
+                    known => format!("; {}{known}", prose::counted(judged.open.len(), "new finding")),
+                };
+                format!("{flagged} of {population} samples ({rate}){findings}.")
             }
             Outcome::Skipped(reason) => format!("not checked: {}.", visible(reason).trim_end_matches('.')),
             Outcome::Failed(reason) => format!("failed: {}.", visible(reason).trim_end_matches('.')),
@@ -198,25 +253,23 @@ pub(super) struct Step {
 /// Steps on the front page.
 const MAX_STEPS: usize = 4;
 
-/// What to do first: checks with something to do, by their worst finding, leaks before the rest.
+/// What to do first: checks with something to do, by their worst finding that counts; of equals leaks before the rest.
 pub(super) fn first_steps(report: &Report<'_>) -> Vec<Step> {
     let mut steps: Vec<(Severity, usize, Step)> = Vec::new();
-    for check in report.checks {
-        let findings = check.outcome.findings();
-        let Some(worst) = findings.iter().map(|it| it.severity).max() else { continue };
+    for Judged { check, open, .. } in Judged::all(report) {
+        let Some(worst) = open.iter().map(|it| it.severity).max() else { continue };
         let question = QUESTIONS.iter().position(|it| it.id == question_of(check.info.id)).unwrap_or(QUESTIONS.len());
-        let what = prose::suggestions(findings)
-            .unwrap_or_else(|| format!("look at {}.", prose::counted(findings.len(), "finding")));
+        let what = prose::suggestions(open.iter().copied())
+            .unwrap_or_else(|| format!("look at {}.", prose::counted(open.len(), "finding")));
         let because = match question_of(check.info.id) {
-            "leaked" => "A score on samples that training has seen says nothing.",
+            LEAKED => "A score on samples that training has seen says nothing.",
             "twice" => "Repeats cost compute and weigh double.",
             "mislabeled" => "A wrong label teaches the wrong thing and hides in the score.",
             "broken" => "What cannot be read or does not belong is not what you think you have.",
             _ => "",
         };
         let text = format!("{} {because}", prose::capitalized(&what)).trim_end().to_owned();
-        // Leaks first, then what is worse.
-        let order = usize::from(question_of(check.info.id) != "leaked") * QUESTIONS.len() + question;
+        let order = usize::from(question_of(check.info.id) != LEAKED) * QUESTIONS.len() + question;
         steps.push((worst, order, Step { check: check.info.id, text, severity: worst.id() }));
     }
     steps.sort_by_key(|(worst, order, _)| (std::cmp::Reverse(*worst), *order));

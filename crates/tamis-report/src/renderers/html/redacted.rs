@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tamis_core::{ContentError, Grey, ImageFacts, ImageSource, SampleId, TextSource};
+use tamis_core::{ContentError, Evidence, Grey, ImageFacts, ImageSource, SampleId, TextSource, Value};
 
 /// Texts of which nothing can be read.
 #[derive(Debug)]
@@ -33,5 +33,21 @@ impl ImageSource for NoPictures<'_> {
 
     fn grey(&self, _: SampleId) -> Result<Option<Grey>, ContentError> {
         Ok(None)
+    }
+}
+
+/// Evidence without what is quoted of contents, and without what the reader of a file said of it.
+pub(super) fn without_quotes(evidence: &Evidence) -> Evidence {
+    let parts = evidence.0.iter().filter(|(name, _)| *name != "reason");
+    Evidence(parts.filter_map(|(name, value)| Some((name.clone(), without_quote(value)?))).collect())
+}
+
+/// `None` for what is a quote.
+fn without_quote(value: &Value) -> Option<Value> {
+    match value {
+        Value::Words(..) | Value::Quote(_) => None,
+        Value::List(values) => Some(Value::List(values.iter().filter_map(without_quote).collect())),
+        Value::Map(evidence) => Some(Value::Map(without_quotes(evidence))),
+        other => Some(other.clone()),
     }
 }

@@ -9,7 +9,6 @@ use super::questions::{self, Cost, Step, Verdict};
 use crate::overview::{self, CheckCounts, CheckRow};
 use crate::prose;
 use crate::snippet::visible;
-use crate::wire::v1::DatasetRecord;
 
 /// Labels in the head of the page.
 const MAX_LABELS: usize = 20;
@@ -87,7 +86,7 @@ struct Whisker {
 
 impl Page {
     /// Decides what is on the page.
-    pub(super) fn new(report: &Report<'_>, is_redacted: bool) -> Self {
+    pub(super) fn new(report: &Report<'_>, is_redacted: bool, hash: &str) -> Self {
         let samples = prose::counted(report.dataset.len(), "sample");
         let high = |check: &CheckReport| match &check.outcome {
             Outcome::Ran(it) => wilson_interval(it.flagged, it.population).map(|(_, high)| high),
@@ -108,7 +107,7 @@ impl Page {
             has_labels: !report.dataset.label_names().is_empty(),
             scale: prose::percent(scale),
             checks: report.checks.iter().map(|check| Row::new(check, scale)).collect(),
-            provenance: provenance(report),
+            provenance: provenance(report, hash),
             config: facts(report, &report.config),
         }
     }
@@ -176,11 +175,11 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// What is needed to run the audit again.
-fn provenance(report: &Report<'_>) -> Vec<Fact> {
+fn provenance(report: &Report<'_>, hash: &str) -> Vec<Fact> {
     let mut facts = vec![
         ("Command", visible(&report.command.join(" "))),
         ("Version", format!("tamis {}", report.version)),
-        ("Dataset hash", DatasetRecord::new(report).hash),
+        ("Dataset hash", hash.to_owned()),
     ];
     if let Some(model) = &report.model {
         let revision = model.revision.as_ref().map(|it| format!(", revision {}", visible(it))).unwrap_or_default();

@@ -20,34 +20,93 @@ function fingerprint(text) {
 /** What the page was given to start with. */
 const given = { text: data.decisions ?? '', id: fingerprint(data.decisions ?? '') };
 
-/** A store that may be forbidden: the page then works without it. */
-function stored(name, value) {
+/** What this browser keeps of the decisions, and whether they were exported as they are. */
+const keeping = { given: null, text: null, isKept: true, isExported: true };
+
+/** What the browser keeps under a name; null where there is nothing, or keeping is forbidden. */
+function kept(name) {
   try {
-    if (value === undefined) return localStorage.getItem(name);
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** Has the browser keep something; says whether it does. */
+function keep(name, value) {
+  try {
     localStorage.setItem(name, value);
+    return true;
   } catch {
-    if (value !== undefined) say('This browser keeps nothing for this page: export before you close it.');
+    return false;
   }
-  return null;
 }
 
-function save() {
-  const state = { given: given.id, decisions: [...decisions.values()] };
-  stored(storageKey, JSON.stringify(state));
+/** Decisions as short lists; what many of them say stands in a list of its own. */
+function packed() {
+  const words = [];
+  const placeOf = new Map();
+  const place = (word) => {
+    if (word === null) return -1;
+    if (!placeOf.has(word)) placeOf.set(word, words.push(word) - 1);
+    return placeOf.get(word);
+  };
+  const list = [...decisions.values()].map((it) => [
+    it.key, it.identity, ACTIONS.indexOf(it.action), place(it.label), place(it.split), place(it.reason), place(it.reviewer), it.finding,
+  ]);
+  return JSON.stringify({ given: keeping.given, words, list });
 }
 
-/** Starts with what the page was given and what the browser kept; what was kept of the same page says all. */
-function restore() {
-  let kept = null;
+/** What was packed; `null` for a text that nobody packed. */
+function unpacked(text) {
   try {
-    kept = JSON.parse(stored(storageKey) ?? 'null');
+    const { given: id, words, list } = JSON.parse(text);
+    const decision = ([key, identity, action, label, split, reason, reviewer, finding]) => {
+      const word = (place) => words[place] ?? null;
+      return { key, identity, action: ACTIONS[action], label: word(label), split: word(split), reason: word(reason), reviewer: word(reviewer), finding };
+    };
+    return { given: id, decisions: list.map(decision).filter(isDecision) };
   } catch {
-    kept = null;
+    return null;
   }
-  if (given.text && kept?.given !== given.id) say(readDecisions(given.text));
-  const list = Array.isArray(kept?.decisions) ? kept.decisions : [];
-  for (const decision of list) if (isDecision(decision)) put(decision);
-  byId('reviewer').value = stored('tamis-reviewer') ?? '';
+}
+
+/** Has the browser keep all decisions; where it does not, that is said as long as it lasts. */
+function save() {
+  const text = packed();
+  keeping.isKept = keep(storageKey, text);
+  if (keeping.isKept) keeping.text = text;
+  byId('unkept').hidden = keeping.isKept;
+}
+
+/** Takes over what another tab with the same data decided; says whether it did. */
+function takeOver() {
+  const text = kept(storageKey);
+  // What this browser could not keep is here alone.
+  if (text === null || text === keeping.text || !keeping.isKept) return false;
+  const theirs = unpacked(text);
+  if (theirs === null) return false;
+  Object.assign(keeping, { text, given: theirs.given, isExported: false });
+  decisions.clear();
+  theirs.decisions.forEach(put);
+  return true;
+}
+
+/** Starts with what the browser kept, and with what the page was given where that is new; returns what there is to say. */
+function restore() {
+  takeOver();
+  byId('reviewer').value = kept('tamis-reviewer') ?? '';
+  if (given.text === '' || keeping.given === given.id) return '';
+  const { read, error } = parsed(given.text);
+  if (error !== null) return error;
+  const others = decisions.size;
+  const n = read.filter((it) => decisions.has(it.key) && decisionText(decisions.get(it.key)) !== decisionText(it)).length;
+  read.forEach(put);
+  keeping.given = given.id;
+  save();
+  if (others === 0) return `${counted(read.length, 'decision')} came with this page.`;
+  return `${counted(read.length, 'decision')} came with this page: they replace ${n.toLocaleString('en-US')} of the `
+    + `${others.toLocaleString('en-US')} that this browser kept, the others stay.`;
 }
 
 function put(decision) {
@@ -62,9 +121,8 @@ function isDecision(it) {
   return it.action !== 'move-split' || isText(it.split);
 }
 
-/** Reads the text of a decisions.jsonl; says how many were taken and why others were not. */
-function readDecisions(text) {
-  let n = 0;
+/** The decisions in the text of a decisions.jsonl, how many lines are none, and why nothing can be taken from it. */
+function parsed(text) {
   let refused = 0;
   let header = null;
   const read = [];
@@ -76,21 +134,26 @@ function readDecisions(text) {
     } catch {
       value = null;
     }
-    if (header === null) header = value;
-    else if (isDecision(value)) read.push(value);
-    else refused += 1;
+    if (header === null) header = value ?? {};
+    else if (isDecision(value)) {
+      const { key, identity = null, action, label = null, split = null, reason = '', reviewer = null, finding = null } = value;
+      read.push({ key, identity, action, label, split, reason, reviewer, finding });
+    } else refused += 1;
   }
-  if (header?.schema !== SCHEMA) return `This is no file of decisions: its first line does not say ${SCHEMA}.`;
-  if (header.dataset_hash !== data.hash) return 'These decisions are about another dataset: nothing was taken from them.';
-  const before = [];
-  for (const it of read) {
-    before.push([it.key, decisions.get(it.key)]);
-    const { key, identity = null, action, label = null, split = null, reason = '', reviewer = null, finding = null } = it;
-    put({ key, identity, action, label, split, reason, reviewer, finding });
-    n += 1;
-  }
-  if (n > 0) steps.push(before);
-  return `${counted(n, 'decision')} read${refused ? `, ${counted(refused, 'line')} not understood` : ''}.`;
+  let error = null;
+  if (header?.schema !== SCHEMA) error = `This is no file of decisions: its first line does not say ${SCHEMA}.`;
+  else if (header.dataset_hash !== data.hash) error = 'These decisions are about another dataset: nothing was taken from them.';
+  return { read, refused, error };
+}
+
+/** Takes over a file of decisions, as one step; returns what there is to say. */
+function readDecisions(text) {
+  const { read, refused, error } = parsed(text);
+  if (error !== null) return error;
+  const before = read.map((it) => [it.key, decisions.get(it.key)]);
+  read.forEach(put);
+  if (read.length > 0) steps.push(before);
+  return `${counted(read.length, 'decision')} read${refused ? `, ${counted(refused, 'line')} not understood` : ''}.`;
 }
 
 /** The text of a decisions.jsonl. */
@@ -148,6 +211,7 @@ function exportDecisions() {
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  keeping.isExported = true;
   say(`${counted(decisions.size, 'decision')} exported as decisions.jsonl.`);
 }
 

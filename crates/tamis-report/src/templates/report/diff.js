@@ -1,14 +1,18 @@
 // ---- Differences of two texts, word by word ---------------------------------------------------------------------------
 
-/** Pieces of a text beyond which two texts are not compared: the table of all pairs of pieces stays under 3 MB. */
-const MAX_PIECES = 1_200;
+/** Pieces of a text beyond which two texts are not compared: the table of all pairs of pieces stays under 9 MB. */
+const MAX_PIECES = 2_000;
 /** Share of the words in common below which marking differences would mark nearly everything. */
 const MIN_COMMON = 0.3;
 
-/** Words, white space and single other characters. */
-const pieces = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
+/** What is written without spaces between words: each character is a piece. */
+const UNSPACED = '\\p{sc=Han}\\p{sc=Hiragana}\\p{sc=Katakana}\\p{sc=Thai}';
+const PIECE = new RegExp(`\\s+|[${UNSPACED}]\\p{M}*|(?:(?![${UNSPACED}])[\\p{L}\\p{M}\\p{N}_])+|[^\\s\\p{L}\\p{M}\\p{N}_]`, 'gu');
 
-const isWord = (piece) => /[\p{L}\p{N}_]/u.test(piece);
+/** Words, white space and single other characters. */
+const pieces = (text) => text.match(PIECE) ?? [];
+
+const isWord = (piece) => /[\p{L}\p{M}\p{N}_]/u.test(piece);
 
 /**
  * Which words and signs of `a` are in the longest common subsequence with `b` (Wagner and Fischer, J. ACM 21, 1974); null where the

@@ -106,20 +106,27 @@ function resetScore() {
     const { score } = data.findings[place];
     Object.assign(slide, { low: Math.min(slide.low, score), high: Math.max(slide.high, score) });
   }
-  byId('score').hidden = !(slide.low < slide.high);
+  byId('score').hidden = ofCheck[state.check].length === 0;
+  byId('slider').hidden = !(slide.low < slide.high);
   byId('of-score').value = '0';
   drawCurve();
   sayBound();
 }
 
-/** What is known of false alarms at the score of the slider: from the clean reference, or nothing. */
+/** Whether the score of a finding is a cosine, which the curve is not about. */
+const isSemantic = (finding) => (finding.evidence ?? []).some(([name, value]) => name === 'rung' && value === 'semantic');
+
+/**
+ * What is known of false alarms at the score of the slider: from the clean reference, or nothing. Between two points of the
+ * curve nothing was tested, so that the upper one holds; below the first one nothing is known.
+ */
 function sayBound() {
-  const { curve, threshold } = data.checks[state.check];
+  const { curve, unbounded } = data.checks[state.check];
   const least = scoreAt();
   byId('score-value').textContent = `score ≥ ${short(least)}`;
   const point = curve.find((it) => it[0] >= least - 1e-9);
-  let text = 'How many of these are false is not known: there was no clean reference to compare with.';
-  if (curve.length === 0 && threshold === null) text = 'No threshold decided here: the score only orders the findings.';
+  let text = unbounded;
+  if (curve.length > 0 && least < curve[0][0] - 1e-9) text = `No bound of false ones is known so low: the first is at a score of ${short(curve[0][0])}.`;
   else if (curve.length > 0 && point === undefined) text = 'No tested sample scores so high.';
   else if (point) {
     const [, flagged, maxFalse] = point;
@@ -127,6 +134,9 @@ function sayBound() {
     const share = flagged === 0 ? '' : ` (${((100 * n) / flagged).toFixed(1)} %)`;
     text = `${counted(flagged, 'tested sample')} at or above this score, at most ${n.toLocaleString('en-US')} of them false${share}, `
       + 'with 95 % confidence at all scores at once. Identical samples are not counted: they are facts.';
+  }
+  if (curve.length > 0 && ofCheck[state.check].some((place) => isSemantic(data.findings[place]))) {
+    text += ' Nor are findings of the rung “semantic”: their score is a cosine.';
   }
   byId('bound').textContent = text;
 }
@@ -150,7 +160,8 @@ function drawCurve() {
 // List
 
 function openCheck(check) {
-  if (state.check !== check) {
+  const isOther = state.check !== check;
+  if (isOther) {
     state.check = check;
     for (const id of ['of-split', 'of-class', 'of-severity', 'of-state', 'of-text']) byId(id).value = '';
     resetScore();
@@ -164,14 +175,20 @@ function openCheck(check) {
   if (it.n_more > 0) more.push(`${counted(it.n_more, 'more finding')} did not fit into this page: all are in findings.jsonl.`);
   if (it.n_bare > 0) more.push(`${counted(it.n_bare, 'finding')} stand here without contents, which did not fit.`);
   byId('check-more').textContent = more.join(' ');
-  refilter();
+  // Who comes back finds the place again.
+  if (isOther) refilter();
+  else showFindings();
+  scrollToCurrent();
 }
 
 function showFindings() {
   const { listed } = state;
   const first = Math.floor(state.cursor / PAGE_SIZE) * PAGE_SIZE;
   const last = Math.min(first + PAGE_SIZE, listed.length);
-  byId('list').replaceChildren(...listed.slice(first, last).map((place, i) => row(data.findings[place], first + i)));
+  const list = byId('list');
+  const isAt = list.contains(document.activeElement);
+  list.replaceChildren(...listed.slice(first, last).map((place, i) => row(data.findings[place], first + i)));
+  if (isAt) list.querySelector('.current')?.focus({ preventScroll: true });
   byId('range').textContent = listed.length === 0
     ? 'No finding passes the filters.'
     : `${(first + 1).toLocaleString('en-US')}–${last.toLocaleString('en-US')} of ${counted(listed.length, 'finding')}`;
@@ -198,12 +215,17 @@ function row(finding, place) {
       class: `row${place === state.cursor ? ' current' : ''}${isDecided(finding) ? ' decided' : ''}${finding.standing ? ' settled' : ''}`,
       'aria-current': place === state.cursor ? 'true' : null,
       'data-place': place,
-      on: { click: () => moveTo(place) },
+      on: {
+        click: () => {
+          moveTo(place);
+          showDetail();
+        },
+      },
     }, [
-      element('span', { class: `dot ${finding.severity}`, title: finding.severity }),
+      element('span', { class: `dot ${finding.severity}`, title: finding.severity }, [element('span', { class: 'sr', text: finding.severity })]),
       ...pictures,
       element('span', { class: 'lines' }, lines),
-      element('span', { class: 'number', text: isDecided(finding) ? '✓' : short(finding.score) }),
+      element('span', { class: 'number', text: isDecided(finding) ? '✓' : short(finding.score) }, isDecided(finding) ? [element('span', { class: 'sr', text: ' decided' })] : []),
     ]),
   ]);
 }
@@ -225,6 +247,13 @@ function moveTo(place) {
     showFinding();
   }
   const list = byId('list');
+  if (list.contains(document.activeElement)) list.querySelector('.current')?.focus({ preventScroll: true });
+  scrollToCurrent();
+}
+
+/** Scrolls the list to the finding that is looked at. */
+function scrollToCurrent() {
+  const list = byId('list');
   const shown = list.querySelector('.current');
   if (!shown) return;
   const [top, bottom] = [shown.offsetTop - list.offsetTop, shown.offsetTop - list.offsetTop + shown.offsetHeight];
@@ -232,9 +261,25 @@ function moveTo(place) {
   else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
 }
 
+/** Scrolls to the finding that is looked at where it stands below the list. */
+function showDetail() {
+  const detail = byId('detail');
+  if (byId('list').getBoundingClientRect().bottom <= detail.getBoundingClientRect().top) detail.scrollIntoView();
+}
+
 // One finding
 
+/** Shows the finding that is looked at; what had the focus, or what came in its place, has it again. */
 function showFinding() {
+  const detail = byId('detail');
+  const name = detail.contains(document.activeElement) ? document.activeElement.dataset.name : undefined;
+  fillDetail();
+  if (name === undefined) return;
+  const next = detail.querySelector(`[data-name="${name}"]`) ?? detail.querySelector('[data-name]');
+  next?.focus({ preventScroll: true });
+}
+
+function fillDetail() {
   const finding = current();
   const detail = byId('detail');
   if (!finding) {
@@ -277,13 +322,17 @@ function change(finding) {
 }
 
 function actions(finding) {
-  const button = (text, key, act, properties = {}) => element('button', { type: 'button', on: { click: act }, title: `key ${key}`, ...properties },
+  const button = (text, key, act, properties = {}) => element('button', { type: 'button', on: { click: act }, title: `key ${key}`, 'data-name': key, ...properties },
     [`${text} `, element('kbd', { text: key })]);
   const label = element('input', {
-    id: 'label', list: 'labels', placeholder: 'another label', 'aria-label': 'Another label', autocomplete: 'off',
+    id: 'label', 'data-name': 'r', list: 'labels', placeholder: 'another label', 'aria-label': 'Another label', autocomplete: 'off',
     on: {
       keydown: (event) => {
-        if (event.key === 'Enter') relabelTyped();
+        if (event.key === 'Enter') {
+          // Or the button that has the focus next is pressed by it.
+          event.preventDefault();
+          relabelTyped();
+        }
         if (event.key === 'Escape') event.target.blur();
       },
     },
@@ -317,6 +366,7 @@ function card(finding, shown, place) {
   const head = element('button', {
     type: 'button',
     class: 'head',
+    'data-name': `sample ${place}`,
     'aria-pressed': isTarget ? 'true' : 'false',
     title: 'Decide about this sample alone (left and right arrow)',
     on: { click: () => aim(state.target === place ? null : place) },
@@ -327,7 +377,7 @@ function card(finding, shown, place) {
     sample.picture === undefined ? null : element('figure', { class: `picture${sample.tiny ? ' tiny' : ''}` },
       [thumbnail(sample, ''), element('figcaption', {}, [bdi(sample.caption ?? '')])]),
     shown.text === undefined ? null : element('div', {
-      class: 'text', tabindex: '0', role: 'region', dir: 'auto', 'aria-label': `Text of ${visible(sample.key)}`,
+      class: 'text', 'data-name': `text ${place}`, tabindex: '0', role: 'region', dir: 'auto', 'aria-label': `Text of ${visible(sample.key)}`,
     }, marked(data.texts[shown.text], counterpart(finding, place), runFor(finding, place))),
     shown.remark ? element('div', { class: 'remark' }, [bdi(shown.remark)]) : null,
   ]);
@@ -379,6 +429,7 @@ function aimBy(by) {
 function act(choice) {
   const finding = current();
   if (!finding) return;
+  takeOver();
   const samples = targets(finding);
   steps.push(decide(samples, choice, finding));
   const isAimed = state.target !== null;
@@ -400,24 +451,28 @@ function accept() {
 function relabel() {
   const finding = current();
   const isAboutIt = state.target === null || state.target === 0;
-  const suggested = finding?.change && isAboutIt ? data.labels.findIndex((_, i) => labelName(i) === finding.change.suggested[0]) : -1;
-  if (suggested !== -1) act({ action: 'relabel', label: suggested });
+  const label = isAboutIt ? finding?.remedy?.label ?? finding?.change?.label : null;
+  if (label !== null && label !== undefined) act({ action: 'relabel', label });
   else byId('label')?.focus();
 }
 
 function relabelTyped() {
-  const typed = byId('label').value.trim();
-  const label = data.labels.findIndex((it, i) => it === typed || labelName(i) === typed);
+  const typed = byId('label').value;
+  // Labels that differ in their ends alone are told apart, and those of which something is not seen.
+  const isIt = [(name) => name === typed, (_, i) => labelName(i) === typed, (name) => name.trim() === typed.trim()];
+  const label = isIt.map((is) => data.labels.findIndex(is)).find((it) => it !== -1) ?? -1;
   if (label === -1) say(`There is no label “${visible(typed)}” in the dataset.`);
   else act({ action: 'relabel', label });
 }
 
 function undo() {
+  takeOver();
   const isUndone = takeBack();
   decided(isUndone ? 'Taken back.' : 'There is nothing to take back.');
 }
 
 function acceptAll() {
+  takeOver();
   const open = (finding) => finding.remedy.samples.filter((it) => !decisions.has(data.samples[it].key));
   const findings = state.listed.map((place) => data.findings[place]).filter((it) => isProposal(it) && open(it).length > 0);
   const samples = new Set(findings.flatMap(open));
@@ -432,7 +487,13 @@ function acceptAll() {
 
 /** Shows and keeps what was decided. */
 function decided(text) {
+  keeping.isExported = false;
   save();
+  showDecided(text);
+}
+
+/** Shows what was decided, here or in another tab. */
+function showDecided(text) {
   sayDecisions();
   if (state.check !== -1) showFindings();
   say(text);

@@ -92,6 +92,9 @@ function pixel(text, alpha) {
   return ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0;
 }
 
+/** The points as they are drawn; what is pointed at and the lasso are drawn over it. */
+let drawn = null;
+
 /** Draws all points; says how long it took. */
 function drawMap() {
   const canvas = byId('canvas');
@@ -100,17 +103,24 @@ function drawMap() {
   const scale = window.devicePixelRatio || 1;
   const [width, height] = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const context = canvas.getContext('2d');
-  const image = context.createImageData(width, height);
-  const pixels = new Uint32Array(image.data.buffer);
   const groups = grouping();
+  const groupOf = new Int32Array(points.n);
+  for (let i = 0; i < points.n; i += 1) groupOf[i] = groups.of(i);
+  drawn = new ImageData(width, height);
+  drawPoints(drawn, scale, groups, groupOf);
+  drawOver();
+  document.documentElement.dataset.drawMs = (performance.now() - started).toFixed(1);
+  document.documentElement.dataset.points = points.n;
+  legend(groups, groupOf);
+}
+
+function drawPoints({ data: bytes, width, height }, scale, groups, groupOf) {
+  const pixels = new Uint32Array(bytes.buffer);
   const faint = pixel(groups.gray, 70);
   const none = pixel(groups.gray, byId('color-by').value === 'check' ? 110 : 200);
   const colors = Uint32Array.from(groups.colors, (it) => pixel(it, 255));
   const size = Math.max(1, Math.round(scale * (points.n > 60_000 ? 1.4 : points.n > 8_000 ? 2 : points.n > 1_000 ? 4 : 6)));
   const view = viewport(width, height);
-  const groupOf = new Int32Array(points.n);
-  for (let i = 0; i < points.n; i += 1) groupOf[i] = groups.of(i);
   // What is in no group or not selected lies below the rest.
   for (const layer of [0, 1]) {
     for (let i = 0; i < points.n; i += 1) {
@@ -128,12 +138,15 @@ function drawMap() {
       }
     }
   }
-  context.putImageData(image, 0, 0);
-  drawLasso(context, scale);
-  const took = performance.now() - started;
-  document.documentElement.dataset.drawMs = took.toFixed(1);
-  document.documentElement.dataset.points = points.n;
-  legend(groups, groupOf);
+}
+
+/** Draws what changes while the pointer moves: the points stay as they are. */
+function drawOver() {
+  const canvas = byId('canvas');
+  if (drawn === null) return;
+  const context = canvas.getContext('2d');
+  context.putImageData(drawn, 0, 0);
+  drawLasso(context, window.devicePixelRatio || 1);
 }
 
 /** Where the part that is seen lies on the canvas, with a margin, in pixels of the canvas. */
@@ -209,7 +222,7 @@ function pointAt(x, y) {
   const place = nearest(x, y);
   if (place === pointer.place) return;
   pointer.place = place;
-  drawMap();
+  drawOver();
   byId('pointed').replaceChildren(...(place === -1 ? [element('p', { class: 'muted', text: 'Point at the map: the sample is shown here.' })] : sampleAt(place)));
 }
 
@@ -266,7 +279,7 @@ function select(chosen) {
   drawMap();
   const box = byId('selection');
   if (chosen === null) {
-    box.replaceChildren(element('p', { class: 'muted', text: 'Draw around points to select them.' }));
+    box.replaceChildren(element('p', { class: 'muted', id: 'how', text: howToSelect() }));
     return;
   }
   const about = ofCheck.map((places) => places.filter((place) => samplesOf(data.findings[place]).some((it) => chosen.has(it.id))).length);
@@ -292,60 +305,122 @@ function zoom(factor, x, y) {
   drawMap();
 }
 
+/** Moves the part that is seen by pixels of the page. */
+function pan(dx, dy) {
+  const [, , scale] = toMap(0, 0);
+  seen.x = Math.min(Math.max(seen.x - dx / scale, 0), SIDE - seen.side);
+  seen.y = Math.min(Math.max(seen.y - dy / scale, 0), SIDE - seen.side);
+  drawMap();
+}
+
+/** Zooms around what is pointed at, else around the middle. */
+function zoomHere(factor) {
+  const canvas = byId('canvas');
+  if (pointer.place === -1) zoom(factor, canvas.clientWidth / 2, canvas.clientHeight / 2);
+  else zoom(factor, pointer.x, pointer.y);
+  Object.assign(pointer, { place: -1 });
+  pointAt(pointer.x, pointer.y);
+}
+
+const isSelecting = () => byId('select').getAttribute('aria-pressed') === 'true';
+
+const howToSelect = () => (isSelecting()
+  ? 'Draw around points to select them; two fingers or the middle button move the map.'
+  : 'Press “Select” to draw around points; two fingers then move the map.');
+
+/** Whether one pointer draws around points, or is left to the page and to moving the map. */
+function setSelecting(is) {
+  byId('select').setAttribute('aria-pressed', is ? 'true' : 'false');
+  byId('canvas').classList.toggle('selecting', is);
+  if (byId('how')) byId('how').textContent = howToSelect();
+}
+
+/** What fingers, pen and mouse do: one draws or moves the map, two move the map and zoom. */
+function listenToPointers(canvas, place) {
+  const down = new Map();
+  let does = null;
+  canvas.addEventListener('pointerdown', (event) => {
+    const at = place(event);
+    const isMiddle = event.button === 1;
+    down.set(event.pointerId, at);
+    does = down.size > 1 || isMiddle || (!isSelecting() && event.pointerType === 'mouse') ? 'pan' : isSelecting() ? 'draw' : 'tap';
+    lasso.length = 0;
+    if (does === 'draw') lasso.push(at);
+    canvas.setPointerCapture(event.pointerId);
+    pointAt(...at);
+  });
+  // Else the middle button scrolls the page by itself.
+  canvas.addEventListener('mousedown', (event) => event.button === 1 && event.preventDefault());
+  canvas.addEventListener('pointermove', (event) => {
+    const [x, y] = place(event);
+    const last = down.get(event.pointerId);
+    if (last === undefined) pointAt(x, y);
+    else if (does === 'pan') {
+      const others = [...down].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
+      down.set(event.pointerId, [x, y]);
+      pan((x - last[0]) / down.size, (y - last[1]) / down.size);
+      for (const [ox, oy] of others.slice(0, 1)) {
+        const [before, after] = [Math.hypot(last[0] - ox, last[1] - oy), Math.hypot(x - ox, y - oy)];
+        if (before > 0 && after > 0) zoom(before / after, (x + ox) / 2, (y + oy) / 2);
+      }
+    } else if (does === 'draw') {
+      const [lastX, lastY] = lasso[lasso.length - 1];
+      if (Math.hypot(x - lastX, y - lastY) < 4) return;
+      lasso.push([x, y]);
+      drawOver();
+    }
+  });
+  const end = (event) => {
+    if (!down.delete(event.pointerId) || down.size > 0) return;
+    // A page that is scrolled takes the finger away: that is no tap.
+    if (event.type === 'pointerup' && (does === 'draw' || does === 'tap')) endLasso();
+    else lasso.length = 0;
+    does = null;
+    drawOver();
+  };
+  canvas.addEventListener('pointerup', end);
+  canvas.addEventListener('pointercancel', end);
+}
+
 function listenToMap() {
   const canvas = byId('canvas');
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
-  let isDown = false;
-  canvas.addEventListener('pointerdown', (event) => {
-    isDown = true;
-    lasso.splice(0, lasso.length, place(event));
-    canvas.setPointerCapture(event.pointerId);
-    pointAt(...place(event));
-  });
-  canvas.addEventListener('pointermove', (event) => {
-    if (!isDown) {
-      pointAt(...place(event));
-      return;
-    }
-    const [x, y] = place(event);
-    const [lastX, lastY] = lasso[lasso.length - 1];
-    if (Math.hypot(x - lastX, y - lastY) < 4) return;
-    lasso.push([x, y]);
-    drawMap();
-  });
-  const end = () => {
-    if (isDown) endLasso();
-    isDown = false;
-  };
-  canvas.addEventListener('pointerup', end);
-  canvas.addEventListener('pointercancel', end);
+  listenToPointers(canvas, place);
   canvas.addEventListener('wheel', (event) => {
+    // Elsewhere the wheel scrolls the page: the map has it once it was clicked.
+    if (!event.ctrlKey && document.activeElement !== canvas) return;
     event.preventDefault();
     zoom(event.deltaY > 0 ? 1.25 : 0.8, ...place(event));
   }, { passive: false });
   canvas.addEventListener('keydown', (event) => {
-    const steps_ = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
-    const step = steps_[event.key];
-    if (step) pointAt(pointer.x + step[0], pointer.y + step[1]);
-    else if (event.key === 'Enter') endLasso();
-    else return;
+    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (arrow && event.shiftKey) pan(-40 * arrow[0], -40 * arrow[1]);
+    else if (arrow) pointAt(pointer.x + 10 * arrow[0], pointer.y + 10 * arrow[1]);
+    else if (event.key === '+' || event.key === '-') zoomHere(event.key === '+' ? 0.5 : 2);
+    else if (event.key === 'Enter') {
+      lasso.length = 0;
+      endLasso();
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   });
-  const middle = () => [canvas.clientWidth / 2, canvas.clientHeight / 2];
-  byId('zoom-in').addEventListener('click', () => zoom(0.5, ...middle()));
-  byId('zoom-out').addEventListener('click', () => zoom(2, ...middle()));
+  byId('select').addEventListener('click', () => setSelecting(!isSelecting()));
+  byId('zoom-in').addEventListener('click', () => zoomHere(0.5));
+  byId('zoom-out').addEventListener('click', () => zoomHere(2));
   byId('color-by').addEventListener('change', drawMap);
   window.addEventListener('resize', drawMap);
+  setSelecting(!window.matchMedia('(pointer: coarse)').matches);
 }
 
 function openMap() {
   loadPoints();
   const { n_all: all } = data.map;
-  byId('drawn').textContent = points.n < all ? `Of ${counted(all, 'sample')}, ${points.n.toLocaleString('en-US')} are drawn, chosen by lot.` : '';
+  const said = points.n < all ? [`Of ${counted(all, 'sample')}, ${points.n.toLocaleString('en-US')} are drawn, chosen by lot.`] : [];
+  if (data.map.n_bare > 0) said.push(`The contents of ${data.map.n_bare.toLocaleString('en-US')} of these did not fit into this page.`);
+  byId('drawn').textContent = said.join(' ');
   if (pointer.x === 0) Object.assign(pointer, { x: byId('canvas').clientWidth / 2, y: byId('canvas').clientHeight / 2 });
   drawMap();
 }

@@ -2,9 +2,18 @@
 
 const VIEWS = ['overview', 'changes', 'findings', 'map', 'plots'];
 
+/** What a part of an address stands for; as it is where that is nothing. */
+function named(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** Opens what the address names: a view, or a check. */
 function route() {
-  const name = decodeURIComponent(location.hash.slice(1)) || 'overview';
+  const name = named(location.hash.slice(1)) || 'overview';
   const check = data.checks.findIndex((it, i) => it.id === name && ofCheck[i].length + it.n_more > 0);
   const view = check !== -1 ? 'findings' : VIEWS.includes(name) && byId(`tab-${name}`) ? name : 'overview';
   for (const it of VIEWS) {
@@ -67,17 +76,24 @@ function listen() {
   byId('next').addEventListener('click', () => moveTo((Math.floor(state.cursor / PAGE_SIZE) + 1) * PAGE_SIZE));
   byId('accept-all').addEventListener('click', acceptAll);
   byId('export').addEventListener('click', exportDecisions);
-  byId('reviewer').addEventListener('change', () => stored('tamis-reviewer', byId('reviewer').value.trim()));
+  byId('reviewer').addEventListener('change', () => keep('tamis-reviewer', byId('reviewer').value.trim()));
   byId('import').addEventListener('change', async (event) => {
     const [file] = event.target.files;
     if (!file) return;
-    const text = readDecisions(await file.text());
+    const text = await file.text();
     event.target.value = '';
-    decided(text);
+    takeOver();
+    decided(readDecisions(text));
+  });
+  window.addEventListener('storage', (event) => {
+    if (event.key === storageKey && takeOver()) showDecided('Decisions of another tab were taken over.');
+  });
+  window.addEventListener('beforeunload', (event) => {
+    if (!keeping.isKept && !keeping.isExported) event.preventDefault();
   });
 }
 
-restore();
+const greeting = restore();
 fillTabs();
 fillFilters();
 listen();
@@ -85,4 +101,5 @@ listenToMap();
 document.documentElement.classList.add('scripted');
 sayDecisions();
 route();
+say(greeting);
 document.documentElement.dataset.readyMs = performance.now().toFixed(1);

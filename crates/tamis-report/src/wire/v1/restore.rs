@@ -8,8 +8,9 @@ use tamis_core::{
     CheckResult, Dataset, Evidence, Filter, Fit, InputSpec, LabelId, Outcome, SampleId, SplitId, Standing, Value,
 };
 
-use super::audit::{CheckOutcome, CheckRecord, PixelsRecord, SplitRole};
+use super::audit::{Audit, CheckOutcome, CheckRecord, PixelsRecord, SplitRole};
 use super::finding::{Action, Baseline, Confidence, Finding, Severity, Suggestion};
+use crate::RenderOptions;
 
 /// A name in a record that the record itself does not explain: it was changed by hand, or its files are of two runs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +27,18 @@ pub struct UnknownName {
 pub struct Names<'a> {
     dataset: &'a Dataset,
     samples: BTreeMap<&'a str, SampleId>,
+    labels: BTreeMap<&'a str, LabelId>,
 }
 
 impl<'a> Names<'a> {
     /// All names of `dataset`.
     #[must_use]
     pub fn new(dataset: &'a Dataset) -> Self {
-        Self { dataset, samples: dataset.ids().map(|id| (dataset.key(id), id)).collect() }
+        Self {
+            dataset,
+            samples: dataset.ids().map(|id| (dataset.key(id), id)).collect(),
+            labels: (0..).map(LabelId).zip(dataset.label_names()).map(|(id, name)| (name.as_str(), id)).collect(),
+        }
     }
 
     /// The sample with this key.
@@ -44,9 +50,7 @@ impl<'a> Names<'a> {
     }
 
     fn label(&self, name: &str) -> Result<LabelId, UnknownName> {
-        let place = self.dataset.label_names().iter().position(|it| it == name);
-        let place = place.and_then(|it| u32::try_from(it).ok());
-        place.map(LabelId).ok_or_else(|| UnknownName { what: "label", name: name.to_owned() })
+        self.labels.get(name).copied().ok_or_else(|| UnknownName { what: "label", name: name.to_owned() })
     }
 
     fn split(&self, name: &str) -> Result<SplitId, UnknownName> {
@@ -77,6 +81,17 @@ impl<'a> Names<'a> {
 #[must_use]
 pub fn settings(object: &Map<String, Json>) -> Evidence {
     named(object, &|_, text| Ok(Value::from(text))).expect("because no name is looked up")
+}
+
+impl Audit {
+    /// What `report.html` may hold, as it was configured; as usual where the record does not say.
+    #[must_use]
+    pub fn page(&self) -> RenderOptions {
+        let usual = RenderOptions::default();
+        let budget = self.config.get("report_budget").and_then(Json::as_u64).and_then(|it| usize::try_from(it).ok());
+        let redact = self.config.get("redact").and_then(Json::as_bool);
+        RenderOptions { budget: budget.unwrap_or(usual.budget), redact: redact.unwrap_or(usual.redact), ..usual }
+    }
 }
 
 /// What a text under a name means.
@@ -229,7 +244,7 @@ impl From<Confidence> for tamis_core::Confidence {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Audit, findings};
+    use super::super::findings;
     use super::*;
     use crate::testing;
 
