@@ -5,7 +5,7 @@
 //! after, both) are permuted over all units, and values swapped; what both versions share cancels out as it does in the
 //! effect itself.
 //!
-//! It is drawn until the effect was as large [`ENOUGH`] times, and the p-value is that number by the draws: Besag and Clifford,
+//! It is drawn until the effect was as large twenty times, and the p-value is that number by the draws: Besag and Clifford,
 //! "Sequential Monte Carlo p-values", Biometrika 78 (1991). Where that did not happen in all draws there are, it is `(1 + draws
 //! with as large an effect) / (1 + draws)`: Phipson and Smyth, "Permutation p-values should never be zero" (2010).
 
@@ -40,7 +40,7 @@ pub struct Chance {
 
 impl Chance {
     /// Draws enough for one of `n_measures` to be significant by itself: the smallest p-value is at most
-    /// [`FALSE_DISCOVERIES`] by their number.
+    /// .05 by their number.
     #[must_use]
     pub fn new(seed: u64, n_measures: usize) -> Self {
         let needed = (n_measures as f64 / FALSE_DISCOVERIES).ceil() as usize;

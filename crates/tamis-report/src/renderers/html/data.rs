@@ -167,9 +167,9 @@ pub(super) fn data(
     let budget = budget.saturating_sub(decisions + names + cost_of(&checks));
     let mut map = MapData::new(report, options.redact, budget / 100 * MAP_PERCENT);
     let mut builder = Builder::new(report, options.redact, budget.saturating_sub(map.as_ref().map_or(0, cost)));
-    let fingerprints: Vec<String> =
-        v1::findings(report).map(|it| it.map(|it| it.fingerprint)).collect::<Result<_, _>>()?;
+    let fingerprints: Vec<String> = v1::fingerprints(report).collect();
     for (place, check, finding) in worst_first(report) {
+        v1::finite(report.checks[check].info.id, "score", finding.score)?;
         match builder.add(check, finding, &fingerprints[place], report.standing(place)) {
             Added::Whole => {}
             Added::Bare => checks[check].n_bare += 1,
