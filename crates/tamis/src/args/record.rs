@@ -6,6 +6,8 @@ use clap::builder::PossibleValuesParser;
 use tamis_core::Severity;
 use tamis_report::RENDERERS;
 
+use super::PageArgs;
+
 /// Arguments of `tamis report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AgainArgs {
@@ -18,15 +20,8 @@ pub(crate) struct AgainArgs {
     /// Writes to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Size that the page may have, at least 1MB; the worst findings come first. [default: as in the audit]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) report_budget: Option<String>,
-    /// Leaves texts, pictures and what is quoted of them out of the page; names and labels stay. [default: as in the audit]
-    #[arg(long, conflicts_with = "no_redact")]
-    pub(crate) redact: bool,
-    /// Shows them, although the audit left them out.
-    #[arg(long)]
-    pub(crate) no_redact: bool,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
     /// Shows these decisions on the page.
     #[arg(long, value_name = "FILE")]
     pub(crate) decisions: Option<PathBuf>,

@@ -220,13 +220,9 @@ fn fail_on(args: &AuditArgs, file: &FileConfig) -> Result<Severity, Usage> {
 
 /// What the HTML page may hold.
 fn page(args: &AuditArgs, file: &FileConfig) -> Result<RenderOptions, ConfigError> {
-    let named = args.report.report_budget.as_ref().or(file.report_budget.as_ref());
+    let named = args.report.page.report_budget.as_ref().or(file.report_budget.as_ref());
     let budget = named.map_or(Ok(DEFAULT_BUDGET), |text| config::report_budget(text))?;
-    Ok(RenderOptions {
-        budget,
-        redact: args.report.redact || (file.redact && !args.report.no_redact),
-        ..RenderOptions::default()
-    })
+    Ok(RenderOptions { budget, redact: args.report.page.is_redacted(file.redact), ..RenderOptions::default() })
 }
 
 /// Adds what stdout can show.

@@ -44,8 +44,8 @@ pub(crate) fn run(args: &AgainArgs) -> anyhow::Result<ExitStatus> {
 /// What the page may hold, as in the audit unless said otherwise, and what it starts with.
 fn options(args: &AgainArgs, record: &Record) -> anyhow::Result<RenderOptions> {
     let mut options = record.audit.page();
-    options.redact = args.redact || (options.redact && !args.no_redact);
-    if let Some(text) = &args.report_budget {
+    options.redact = args.page.is_redacted(options.redact);
+    if let Some(text) = &args.page.report_budget {
         options.budget = config::report_budget(text)?;
     }
     if let Some(path) = &args.decisions {
