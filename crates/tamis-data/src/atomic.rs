@@ -101,7 +101,8 @@ impl Commits {
     /// renamed.
     ///
     /// A run that is killed leaves the old file, or none, and never half of the new one. There are three points: filled,
-    /// synced, renamed.
+    /// synced, renamed. A link stays one: what it leads to is written. What is no file, such as `/dev/null` or a pipe, has no
+    /// place that could be taken, and is written to as it is.
     ///
     /// # Errors
     /// What `fill` says, or why the file cannot be made, synced or renamed. The temporary file is gone then.
@@ -110,6 +111,12 @@ impl Commits {
         path: &Path,
         fill: impl FnOnce(&mut File) -> Result<T, E>,
     ) -> Result<T, E> {
+        let real =
+            fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()).then(|| path.canonicalize().ok()).flatten();
+        let path = real.as_deref().unwrap_or(path);
+        if fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+            return fill(&mut File::options().write(true).open(path)?);
+        }
         let (mut file, mut temporary) = create(path)?;
         let value = fill(&mut file)?;
         self.point();
@@ -300,6 +307,29 @@ mod tests {
 
     fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Commits::new().write(path, |file| file.write_all(bytes))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_and_what_is_no_file_is_never_replaced() {
+        use std::io::{Read as _, Write as _};
+        use std::os::unix::fs::{FileTypeExt as _, symlink};
+
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, pipe] = ["file", "link", "pipe"].map(|it| dir.path().join(it));
+        fs::write(&file, "old").unwrap();
+        symlink("file", &link).unwrap();
+        let write = |path: &Path| Commits::new().write(path, |out| out.write_all(b"new"));
+        write(&link).unwrap();
+        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"new");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // Open at both ends, or either side would wait for the other.
+        let mut end = File::options().read(true).write(true).open(&pipe).unwrap();
+        write(&pipe).unwrap();
+        assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+        let mut got = [0; 3];
+        end.read_exact(&mut got).unwrap();
+        assert_eq!((&got, fs::read_dir(dir.path()).unwrap().count()), (b"new", 3));
     }
 
     #[test]

@@ -85,10 +85,8 @@ fn text(path: &Path) -> anyhow::Result<Option<String>> {
 }
 
 fn write(path: &Path, text: &str, commits: &Commits) -> anyhow::Result<()> {
-    // A link stays one: what it leads to is written.
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let permissions = fs::metadata(&real).ok().map(|it| it.permissions());
-    let written = commits.write(&real, |file| {
+    let permissions = fs::metadata(path).ok().map(|it| it.permissions());
+    let written = commits.write(path, |file| {
         if let Some(permissions) = permissions {
             file.set_permissions(permissions)?;
         }

@@ -148,7 +148,8 @@ impl Decisions {
 
 fn header_in(text: &str) -> Result<DecisionsHeader, String> {
     let expected = format!("expected a header {{\"schema\":\"{DECISIONS_SCHEMA}\",\"dataset_hash\":\"...\"}}");
-    let json: Json = serde_json::from_str(text).map_err(|error| format!("not JSON ({error}), {expected}"))?;
+    let json: Json =
+        serde_json::from_str(text).map_err(|error| format!("not JSON ({}), {expected}", placed(&error)))?;
     match json.get("schema").and_then(Json::as_str) {
         Some(DECISIONS_SCHEMA) => serde_json::from_value(json).map_err(|error| format!("{error}, {expected}")),
         Some(other) => Err(format!("schema `{other}`, {expected}")),
@@ -156,8 +157,14 @@ fn header_in(text: &str) -> Result<DecisionsHeader, String> {
     }
 }
 
+/// What is wrong with the JSON of one line.
+fn placed(error: &serde_json::Error) -> String {
+    error.to_string().replace("at line 1 column", "at byte")
+}
+
 fn decision_in(text: &str) -> Result<Decision, String> {
-    let decision: Decision = serde_json::from_str(text).map_err(|error| format!("{error}, expected a decision"))?;
+    let decision: Decision =
+        serde_json::from_str(text).map_err(|error| format!("{}, expected a decision", placed(&error)))?;
     let is_blank = |it: &Option<String>| it.as_ref().is_none_or(|it| it.trim().is_empty());
     let lacks = match decision.action {
         DecisionAction::Relabel if is_blank(&decision.label) => "label",
