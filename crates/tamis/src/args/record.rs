@@ -6,7 +6,26 @@ use clap::builder::PossibleValuesParser;
 use tamis_core::Severity;
 use tamis_report::RENDERERS;
 
-use super::PageArgs;
+/// What the HTML page may hold; where nothing is said, it is as in the record that is shown or repeated, or as configured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PageArgs {
+    /// Size that report.html may have, at least 1MB; the worst findings come first. [default: that of the record, else 25MB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) report_budget: Option<String>,
+    /// Leaves texts, pictures and what is quoted of them out of report.html; names and labels stay.
+    #[arg(long, conflicts_with = "no_redact")]
+    pub(crate) redact: bool,
+    /// Shows them, although the configuration or the record leaves them out.
+    #[arg(long)]
+    pub(crate) no_redact: bool,
+}
+
+impl PageArgs {
+    /// Whether contents are left out, where it is `usual` to.
+    pub(crate) fn is_redacted(&self, usual: bool) -> bool {
+        self.redact || (usual && !self.no_redact)
+    }
+}
 
 /// Arguments of `tamis report`.
 #[derive(Debug, clap::Args)]
